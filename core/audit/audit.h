@@ -1,0 +1,53 @@
+/* The evidence: a hash-chained JSON Lines file whose truth lies in the store.
+ *
+ * A line has a fixed key order:
+ *   {"seq":N,"prev":"<64 hex>","ts":"…Z","actor":…,"type":…,"run":…|null,"step":…|null,
+ *    "payload":{…},"provenance":{"origin","source","run_id","step","confidence","timestamp"}}
+ * prev is the SHA-256 of the previous line without its newline; line 0 is the genesis record, its
+ * prev 64 zeros, its payload bound to the install id. The head (seq, hash, file, offset) lies in
+ * META in the same transaction as the lines. Order of durability: LMDB first, then the file.
+ */
+#ifndef SG_AUDIT_AUDIT_H
+#define SG_AUDIT_AUDIT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/store.h"
+
+struct sg_audit; /* owned by the writer thread: chain state and the one descriptor */
+
+struct sg_audit_event {
+	int64_t ts_us;
+	const char *actor;  /* canonical subject, "anonymous", "system", "trigger:<id>" */
+	const char *type;   /* the original's event types, and request/denied/refused/… of ours */
+	const char *run_id; /* NULL = none */
+	int64_t step;	    /* -1 = none */
+	const char *payload;	     /* canonical JSON object text */
+	const char *origin, *source; /* provenance; NULL = "engine", "stargraph" */
+	double confidence;	     /* 1.0 */
+};
+
+/* Opens (creating genesis when both sides are empty) and reconciles file and head: a file that is
+ * behind is completed from the store, with an audited record; a torn last line that is a prefix of
+ * the store's record counts as behind; anything else: SG_EREFUSED naming the line and what to do.
+ * *ret_repaired = lines re-appended. */
+int sg_audit_open(struct sg_audit **ret, struct sg_store *s, const char *path, size_t *ret_repaired,
+	struct sg_error *err);
+void sg_audit_close(struct sg_audit *a);
+
+/* Assigns sequence and hash, puts the line into t and remembers it for the file. */
+int sg_audit_put(
+	struct sg_audit *a, struct sg_txn *t, const struct sg_audit_event *e, struct sg_error *err);
+/* Before commit: the new head into t. */
+int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err);
+/* After a successful commit: append the remembered lines and fdatasync. An error here means the
+ * process must stop (the store is ahead; the next start repairs). */
+int sg_audit_flush(struct sg_audit *a, struct sg_error *err);
+/* After a failed or aborted transaction: forget what was put since the last flush. */
+void sg_audit_rollback(struct sg_audit *a);
+
+#endif

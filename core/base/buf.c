@@ -1,0 +1,139 @@
+/* A growing byte buffer with a limit: see buf.h for the policy. */
+#include "base/buf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sg_buf_finish(struct sg_buf *b)
+{
+	free(b->data);
+	b->data = NULL;
+	b->len = b->cap = 0;
+}
+
+void sg_buf_reset(struct sg_buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+	if (b->data)
+		b->data[0] = '\0';
+}
+
+static void fail(struct sg_buf *b)
+{
+	sg_buf_finish(b);
+	b->failed = true;
+}
+
+char *sg_buf_reserve(struct sg_buf *b, size_t n)
+{
+	if (b->failed)
+		return NULL;
+	if (n > b->limit || b->len > b->limit - n) {
+		fail(b);
+		return NULL;
+	}
+	size_t need = b->len + n + 1;
+	if (need > b->cap) {
+		size_t cap = b->cap ? b->cap : 64;
+		while (cap < need)
+			cap += cap;
+		char *p = realloc(b->data, cap);
+		if (!p) {
+			fail(b);
+			return NULL;
+		}
+		b->data = p;
+		b->cap = cap;
+	}
+	return b->data + b->len;
+}
+
+void sg_buf_add(struct sg_buf *b, const void *data, size_t n)
+{
+	char *p = sg_buf_reserve(b, n);
+	if (!p)
+		return;
+	if (n)
+		memcpy(p, data, n);
+	b->len += n;
+	b->data[b->len] = '\0';
+}
+
+void sg_buf_adds(struct sg_buf *b, const char *s)
+{
+	sg_buf_add(b, s, strlen(s));
+}
+
+void sg_buf_addc(struct sg_buf *b, char c)
+{
+	sg_buf_add(b, &c, 1);
+}
+
+void sg_buf_addf(struct sg_buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		fail(b);
+		return;
+	}
+	char *p = sg_buf_reserve(b, (size_t)n);
+	if (!p)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+}
+
+static const char *escape_of(unsigned char c, char tmp[8])
+{
+	switch (c) {
+	case '"': return "\\\"";
+	case '\\': return "\\\\";
+	case '\b': return "\\b";
+	case '\t': return "\\t";
+	case '\n': return "\\n";
+	case '\f': return "\\f";
+	case '\r': return "\\r";
+	default: break;
+	}
+	if (c >= 0x20)
+		return NULL;
+	(void)snprintf(tmp, 8, "\\u%04x", c);
+	return tmp;
+}
+
+void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n)
+{
+	sg_buf_addc(b, '"');
+	size_t from = 0;
+	for (size_t i = 0; i < n; i++) {
+		char tmp[8];
+		const char *esc = escape_of((unsigned char)s[i], tmp);
+		if (!esc)
+			continue;
+		sg_buf_add(b, s + from, i - from);
+		sg_buf_adds(b, esc);
+		from = i + 1;
+	}
+	sg_buf_add(b, s + from, n - from);
+	sg_buf_addc(b, '"');
+}
+
+char *sg_buf_take(struct sg_buf *b)
+{
+	if (!sg_buf_reserve(b, 0))
+		return NULL;
+	b->data[b->len] = '\0';
+	char *p = b->data;
+	b->data = NULL;
+	b->len = b->cap = 0;
+	return p;
+}

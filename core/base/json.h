@@ -1,0 +1,36 @@
+/* JSON in and out: bounded parsing, canonical output (RFC 8785), and the number rules.
+ *
+ * Values are Jansson's. Jansson's own printing is never used for anything hashed or recorded: it
+ * prints 0.54722559999999998 where RFC 8785 wants the shortest form that reads back the same.
+ */
+#ifndef SG_BASE_JSON_H
+#define SG_BASE_JSON_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#define SG_JSON_MAX_DEPTH 64
+
+/* Parses exactly one JSON value (nothing but white space after it). Refuses duplicate object keys,
+ * NUL in strings, invalid UTF-8, NaN/Infinity, integers outside 64 bit, and nesting deeper than
+ * SG_JSON_MAX_DEPTH. The error text has line and column. Caller owns the result. */
+int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_error *err);
+
+/* RFC 8785 canonical form appended to out. Integers beyond ±(2^53-1) are written in the original's
+ * tagged form {"__bigint__":"<decimal>"}… see json.c. NaN and infinities: SG_EINVALID. */
+int sg_json_canonical(const json_t *value, struct sg_buf *out, struct sg_error *err);
+
+/* SHA-256 of the canonical form, 64 hex digits and NUL into ret_hex[65]. */
+int sg_json_hash(const json_t *value, char *ret_hex, struct sg_error *err);
+
+/* ECMAScript Number::toString of a finite double: shortest digits that round-trip. Returns length.
+ */
+size_t sg_json_number(double v, char ret_text[32]);
+
+/* RFC 6901: the value at pointer, borrowed, or NULL. */
+json_t *sg_json_pointer(const json_t *root, const char *pointer);
+
+#endif

@@ -1,0 +1,32 @@
+/* The command line: one verb a file (verb_<name>.c), one sorted table (main.c). */
+#ifndef SG_CLI_CLI_H
+#define SG_CLI_CLI_H
+
+#include "base/error.h"
+
+/* The one table of exit codes (docs/reference/cli.md). */
+enum sg_exit {
+	SG_EXIT_DONE = 0,
+	SG_EXIT_FAILED = 1,
+	SG_EXIT_USAGE = 2,	/* usage, refusal, bad input */
+	SG_EXIT_WAITING = 3,	/* a run waits for input */
+	SG_EXIT_UNVERIFIED = 4, /* evidence does not verify */
+	SG_EXIT_UNPINNED = 5,	/* verifies, but with a key that travelled with the data */
+};
+
+struct sg_verb {
+	const char *name, *summary;
+	const char *usage; /* printed by `stargraph help VERB` and after a usage error */
+	/* argv[0] is the verb; getopt_long is reset. Returns an exit code. */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct sg_verb sg_verb_version;
+
+/* "stargraph: text" on standard error; returns the exit code that fits err->code. */
+int sg_cli_fail(const struct sg_error *err);
+/* "stargraph VERB: message" and the usage on standard error; returns SG_EXIT_USAGE. */
+int sg_cli_usage(const struct sg_verb *verb, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,68 @@
+/* MiniLM: text in, unit vectors of 384 floats out. Needs only base.
+ *
+ * Source: sentence-transformers/all-MiniLM-L6-v2 (model card; BERT, 6 layers, hidden 384, 12 heads,
+ * intermediate 1536, GELU(erf), LayerNorm eps 1e-12), mean pooling over the attention mask, L2.
+ * Vectors are batch-invariant: the same text gives the same bits alone, in any batch, with any
+ * number of workers, for one kernel path.
+ */
+#ifndef SG_EMBED_EMBED_H
+#define SG_EMBED_EMBED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define SG_EMBED_DIM 384
+#define SG_EMBED_MAX_TOKENS 256 /* with [CLS] and [SEP] */
+
+struct sg_tokenizer;	 /* read-only after load, shared by threads */
+struct sg_embedder;	 /* weights: read-only after load, shared by threads */
+struct sg_embed_scratch; /* one per thread */
+
+struct sg_tokens {
+	int32_t *ids; /* owned; with [CLS] first and [SEP] last */
+	size_t n;
+	bool truncated;
+	size_t dropped; /* tokens that truncation removed */
+};
+
+/* text need not be NUL-terminated. Invalid UTF-8: SG_EINVALID naming the byte offset. max_tokens
+ * counts [CLS] and [SEP]; 0 = no truncation. */
+int sg_tokenize(const struct sg_tokenizer *t, const char *text, size_t n, size_t max_tokens,
+	struct sg_tokens *ret, struct sg_error *err);
+void sg_tokens_finish(struct sg_tokens *t);
+
+/* Finds the model directory: explicit path, else HF_HOME in the guide's plain layout
+ * (all-MiniLM-L6-v2/) or the hub's (hub/models--sentence-transformers--all-MiniLM-L6-v2/
+ * snapshots/…). Missing: SG_EREFUSED, kind "LocalEntryNotFoundError", naming every place looked
+ * at. ret_dir is owned by the caller. */
+int sg_model_find(
+	const char *explicit_path, const char *hf_home, char **ret_dir, struct sg_error *err);
+
+struct sg_model_info {
+	char dir[1024];
+	char weights_sha256[65], tokenizer_sha256[65];
+	char kernel[32]; /* the path that runs: "reference", "blas", "avx2", "avx512", "bf16" */
+	size_t repacked_bytes;
+};
+
+/* Verifies (pinned SHA-256: kind "EmbeddingModelHashMismatch", SG_EREFUSED), maps, checks every
+ * header field and repacks. kernel NULL or "auto" = by CPUID. unpinned: accept other hashes (tests
+ * only; never in serve). */
+int sg_embedder_load(struct sg_embedder **ret, const char *dir, const char *kernel, bool unpinned,
+	struct sg_error *err);
+void sg_embedder_destroy(struct sg_embedder *e);
+const struct sg_tokenizer *sg_embedder_tokenizer(const struct sg_embedder *e);
+const struct sg_model_info *sg_embedder_info(const struct sg_embedder *e);
+
+struct sg_embed_scratch *sg_embed_scratch_create(const struct sg_embedder *e);
+void sg_embed_scratch_destroy(struct sg_embed_scratch *s);
+
+/* One sequence of n ids (1..SG_EMBED_MAX_TOKENS) -> ret_vector[SG_EMBED_DIM], unit length. A pure
+ * function: no shared mutable state; one scratch per calling thread. */
+int sg_embed_ids(const struct sg_embedder *e, struct sg_embed_scratch *s, const int32_t *ids,
+	size_t n, float *ret_vector, struct sg_error *err);
+
+#endif

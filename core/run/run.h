@@ -1,0 +1,110 @@
+/* The run engine: walks graphs, one step at a time, on the loop thread; a writer thread makes
+ * steps durable in batches; embed workers compute vectors. Knows no HTTP.
+ *
+ * Commit before tell: a callback is called only after everything it tells is durable in the store
+ * and in the audit file. All functions here are for one thread (the loop's); completions are
+ * delivered by sg_engine_dispatch() on that thread whenever sg_engine_fd() is readable.
+ */
+#ifndef SG_RUN_RUN_H
+#define SG_RUN_RUN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "checkpoint/checkpoint.h"
+#include "embed/embed.h"
+#include "graph/graph.h"
+
+struct sg_engine;
+
+struct sg_engine_options {
+	const char *state_dir, *audit_path;
+	bool cleared; /* refuse graphs with write or external side effects */
+	bool allow_side_effects;
+	struct sg_embedder *embedder; /* borrowed; NULL = graphs that embed are refused at load */
+	int embed_workers;	      /* 0 = 1 */
+	struct {
+		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
+			runs_in_flight, queue;
+	} limits; /* 0 = default */
+};
+
+/* Locks the state directory, opens store and audit (reconciling), loads nothing. */
+int sg_engine_create(
+	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err);
+/* Loads one graph file, or every *.yaml of a directory, prepares its rules. */
+int sg_engine_load(struct sg_engine *e, const char *path, struct sg_error *err);
+/* After the graphs are loaded: continues every unfinished run from its last checkpoint; interrupted
+ * ones wait on with the right remaining time. */
+int sg_engine_recover(struct sg_engine *e, struct sg_error *err);
+/* Stops taking work, finishes the batch in flight, joins threads, releases the lock. */
+void sg_engine_destroy(struct sg_engine *e);
+
+int sg_engine_fd(const struct sg_engine *e); /* poll for reading */
+/* Milliseconds until the next timer (interrupt deadline, retry backoff), -1 = none. */
+int sg_engine_timeout_ms(const struct sg_engine *e);
+void sg_engine_dispatch(struct sg_engine *e); /* runs completions, timers and ready steps */
+
+/* Who asks; copied where kept. */
+struct sg_caller {
+	const char *actor;	    /* canonical subject or "anonymous" */
+	const char *trigger_source; /* "manual", "http", "cron:<id>", … */
+};
+
+/* A run as told to callers. Borrowed for the callback. */
+struct sg_run_view {
+	struct sg_run_row row;
+	const char *state; /* canonical JSON of the last checkpoint, or NULL */
+	json_t *path;	   /* array of node ids in order */
+};
+
+typedef void (*sg_run_callback)(
+	void *ctx, const struct sg_run_view *run, const struct sg_error *err);
+
+/* Both callbacks may be NULL. accepted: the run row is durable (HTTP 202). settled: the run is
+ * done, failed, cancelled, paused or waiting for input. Errors that come at once (unknown graph,
+ * bad params, queue full) are returned and no callback is called. */
+int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *params, bool from_text,
+	const struct sg_caller *who, const char *idempotency_key, sg_run_callback accepted,
+	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
+/* The answer to an open interrupt. SG_ENOTFOUND, SG_ECONFLICT (not waiting), SG_EINVALID. The
+ * caller has checked the capability: see sg_engine_waiting_capability. */
+int sg_engine_respond(struct sg_engine *e, const char *run_id, const json_t *response,
+	const struct sg_caller *who, sg_run_callback accepted, sg_run_callback settled, void *ctx,
+	struct sg_error *err);
+int sg_engine_cancel(struct sg_engine *e, const char *run_id, const struct sg_caller *who,
+	sg_run_callback done, void *ctx, struct sg_error *err);
+int sg_engine_pause(struct sg_engine *e, const char *run_id, const struct sg_caller *who,
+	sg_run_callback done, void *ctx, struct sg_error *err);
+int sg_engine_resume(struct sg_engine *e, const char *run_id, const struct sg_caller *who,
+	sg_run_callback accepted, void *ctx, struct sg_error *err);
+/* When the callback's owner goes away first (a client left): no callback with ctx will be called.
+ */
+void sg_engine_forget(struct sg_engine *e, const void *ctx);
+
+/* Reads are answered from a read transaction of the durable store. */
+int sg_engine_get(
+	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err);
+void sg_run_view_finish(struct sg_run_view *v);
+int sg_engine_list(struct sg_engine *e, const struct sg_run_filter *f, struct sg_run_row **ret_rows,
+	size_t *ret_n, uint64_t *ret_total, struct sg_error *err);
+
+/* Graphs in load order; borrowed. */
+size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const **ret);
+
+/* An audit record of something outside a run (a request, a denial). wait != NULL: called once it is
+ * durable. payload is copied. */
+int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,
+	const json_t *payload, void (*wait)(void *ctx, const struct sg_error *err), void *ctx,
+	struct sg_error *err);
+
+/* Embeds one text on a worker; the callback gets a unit vector of SG_EMBED_DIM, borrowed. */
+typedef void (*sg_embed_callback)(
+	void *ctx, const float *vector, const struct sg_tokens *tokens, const struct sg_error *err);
+int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
+	sg_embed_callback done, void *ctx, struct sg_error *err);
+
+#endif
