@@ -65,4 +65,28 @@ void sg_embed_scratch_destroy(struct sg_embed_scratch *s);
 int sg_embed_ids(const struct sg_embedder *e, struct sg_embed_scratch *s, const int32_t *ids,
 	size_t n, float *ret_vector, struct sg_error *err);
 
+/* One text of a batch. */
+struct sg_embed_text {
+	const int32_t *ids; /* borrowed */
+	size_t n;	    /* 1..SG_EMBED_MAX_TOKENS */
+	float *ret_vector;  /* SG_EMBED_DIM floats */
+};
+
+/* Tokens that one pass through the layers takes at most. */
+#define SG_EMBED_BATCH_ROWS 256
+
+/* Any number of texts, packed without padding into passes in the given order. Each vector has the
+ * same bits as sg_embed_ids gives. Nothing is written when an input is refused. */
+int sg_embed_batch(const struct sg_embedder *e, struct sg_embed_scratch *s,
+	const struct sg_embed_text *texts, size_t n, struct sg_error *err);
+
+/* Several threads on one text, for latency. The caller is one of them: a team of N starts N-1
+ * threads, which sleep between texts. One caller at a time. The bits are those of sg_embed_ids. */
+struct sg_embed_team;
+int sg_embed_team_create(struct sg_embed_team **ret, const struct sg_embedder *e, unsigned threads,
+	struct sg_error *err);
+void sg_embed_team_destroy(struct sg_embed_team *t);
+int sg_embed_ids_team(struct sg_embed_team *t, const int32_t *ids, size_t n, float *ret_vector,
+	struct sg_error *err);
+
 #endif
