@@ -12,7 +12,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define SG_JSON_MAX_DEPTH 64
+#define SG_JSON_MAX_DEPTH 64	       /* of what is parsed */
+#define SG_JSON_MAX_OUTPUT_DEPTH 256   /* of what is printed: parsed values get wrapped */
+#define SG_JSON_MAX_HASHED (64U << 20) /* bytes of canonical form that sg_json_hash makes */
 
 /* Parses exactly one JSON value (nothing but white space after it). Refuses duplicate object keys,
  * NUL in strings, invalid UTF-8, NaN/Infinity, integers outside 64 bit, and nesting deeper than
@@ -20,7 +22,8 @@
 int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_error *err);
 
 /* RFC 8785 canonical form appended to out. Integers beyond ±(2^53-1) are written in the original's
- * tagged form {"__bigint__":"<decimal>"}… see json.c. NaN and infinities: SG_EINVALID. */
+ * tagged form, the string "__stargraph_bigint__:<decimal>". NaN, infinities and too deep nesting:
+ * SG_EINVALID; out's limit reached: SG_ELIMIT. */
 int sg_json_canonical(const json_t *value, struct sg_buf *out, struct sg_error *err);
 
 /* SHA-256 of the canonical form, 64 hex digits and NUL into ret_hex[65]. */

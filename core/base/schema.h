@@ -4,7 +4,8 @@
  * Keywords: type (a string or list), properties, required, enum, const, items,
  * additionalProperties (bool or schema), minimum, maximum, minLength, maxLength (Unicode code
  * points), minItems, maxItems; title, description, default and $comment are ignored. Any other
- * keyword is an error of sg_schema_check, never silently skipped.
+ * keyword is an error of sg_schema_check, never silently skipped. Stricter than the standard in one
+ * point: 1.0 is not an "integer", so that what passed may be read with json_integer_value.
  */
 #ifndef SG_BASE_SCHEMA_H
 #define SG_BASE_SCHEMA_H
