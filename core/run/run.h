@@ -66,7 +66,11 @@ typedef void (*sg_run_callback)(
 
 /* Both callbacks may be NULL. accepted: the run row is durable (HTTP 202). settled: the run is
  * done, failed, cancelled, paused or waiting for input. Errors that come at once (unknown graph,
- * bad params, queue full) are returned and no callback is called. */
+ * bad params, queue full) are returned and no callback is called.
+ * idempotency_key (NULL = none) is bound to who->actor and lives in the store. Known already:
+ * SG_ECONFLICT while the first request is not durable yet; SG_EINVALID, kind
+ * "idempotency-mismatch", when graph or params differ; else positive outcome 1: ret_run_id is the
+ * run of the first request and no callback is called. */
 int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *params, bool from_text,
 	const struct sg_caller *who, const char *idempotency_key, sg_run_callback accepted,
 	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
@@ -100,6 +104,34 @@ size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const 
 int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,
 	const json_t *payload, void (*wait)(void *ctx, const struct sg_error *err), void *ctx,
 	struct sg_error *err);
+
+/* The event feed of one run (asked for by api: /v1/runs/{id}/stream): its audit lines with a
+ * sequence above `after` (-1 = all), first the stored ones, then each further one once it is durable;
+ * delivered in order, from sg_engine_dispatch or from within the subscribe call. */
+struct sg_event {
+	uint64_t seq;	  /* audit sequence */
+	int64_t step;	  /* -1 = none */
+	const char *type; /* NUL-terminated */
+	const char *line; /* the audit line, JSON without newline; borrowed */
+	size_t len;
+	bool last; /* the run has ended: done, failed or cancelled; nothing follows */
+};
+struct sg_subscription;
+typedef void (*sg_event_callback)(void *ctx, const struct sg_event *ev);
+/* SG_ENOTFOUND: no such run. A run that has ended already is told to its last event, last = true. */
+int sg_engine_subscribe(struct sg_engine *e, const char *run_id, int64_t after,
+	sg_event_callback cb, void *ctx, struct sg_subscription **ret, struct sg_error *err);
+/* May be called inside the callback. NULL is fine. */
+void sg_engine_unsubscribe(struct sg_subscription *s);
+
+/* Figures for /metrics, all counted since start unless said otherwise. */
+struct sg_engine_stats {
+	uint64_t runs_started, runs_done, runs_failed, runs_cancelled;
+	uint64_t runs_live, runs_waiting; /* now */
+	uint64_t steps, batches, audit_records, embeddings;
+	uint64_t queue; /* events waiting for the writer, now */
+};
+void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret);
 
 /* Embeds one text on a worker; the callback gets a unit vector of SG_EMBED_DIM, borrowed. */
 typedef void (*sg_embed_callback)(
