@@ -8,6 +8,7 @@
 
 /* Fastest first; "auto" takes the first usable one that is not asked for by name only. */
 static const struct sg_kernel *const kernels[] = {
+	&sg_kernel_avx2,
 	&sg_kernel_blas,
 	&sg_kernel_reference,
 };

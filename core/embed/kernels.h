@@ -75,7 +75,7 @@ struct sg_kernel {
 	size_t heads_at_once;
 };
 
-extern const struct sg_kernel sg_kernel_reference, sg_kernel_blas;
+extern const struct sg_kernel sg_kernel_reference, sg_kernel_blas, sg_kernel_avx2;
 extern const struct sg_vecops sg_vecops_reference, sg_vecops_base, sg_vecops_avx2, sg_vecops_avx512;
 const struct sg_vecops *sg_vecops_best(void);
 
