@@ -15,7 +15,8 @@
 #include "base/error.h"
 
 #define SG_EMBED_DIM 384
-#define SG_EMBED_MAX_TOKENS 256 /* with [CLS] and [SEP] */
+#define SG_EMBED_MAX_TOKENS 256		  /* with [CLS] and [SEP] */
+#define SG_TOKENIZE_MAX_BYTES (64U << 20) /* of one text */
 
 struct sg_tokenizer;	 /* read-only after load, shared by threads */
 struct sg_embedder;	 /* weights: read-only after load, shared by threads */
@@ -28,8 +29,9 @@ struct sg_tokens {
 	size_t dropped; /* tokens that truncation removed */
 };
 
-/* text need not be NUL-terminated. Invalid UTF-8: SG_EINVALID naming the byte offset. max_tokens
- * counts [CLS] and [SEP]; 0 = no truncation. */
+/* The ids that Hugging Face's tokenizers gives, for any UTF-8. text need not be NUL-terminated and
+ * may hold NUL. Invalid UTF-8: SG_EINVALID naming the byte offset; longer than
+ * SG_TOKENIZE_MAX_BYTES: SG_ELIMIT. max_tokens counts [CLS] and [SEP]; 0 = no truncation. */
 int sg_tokenize(const struct sg_tokenizer *t, const char *text, size_t n, size_t max_tokens,
 	struct sg_tokens *ret, struct sg_error *err);
 void sg_tokens_finish(struct sg_tokens *t);
@@ -40,6 +42,15 @@ void sg_tokens_finish(struct sg_tokens *t);
  * at. ret_dir is owned by the caller. */
 int sg_model_find(
 	const char *explicit_path, const char *hf_home, char **ret_dir, struct sg_error *err);
+
+/* Verifies the guide's hf_manifest.sha256 (lines of sha256sum): each path is taken below root (the
+ * HF_HOME that `sha256sum -c` would run in), else below dir (the model directory, where the guide's
+ * `find .` wrote it). Every file listed must be there with its hash, and every file the embedder
+ * reads must be listed. Errors: SG_EREFUSED with kind "LocalEntryNotFoundError" or
+ * "EmbeddingModelHashMismatch", SG_EINVALID with line number (not a manifest, a path that leaves
+ * the tree, a file not listed). ret_files: how many were verified. */
+int sg_model_verify_manifest(const char *manifest, const char *root, const char *dir,
+	size_t *ret_files, struct sg_error *err);
 
 struct sg_model_info {
 	char dir[1024];

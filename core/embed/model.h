@@ -10,6 +10,19 @@
 #include "base/error.h"
 #include "embed/embed.h"
 
+#define SG_MODEL_MAX_JSON (4U << 20) /* bytes of any of its JSON files and of vocab.txt */
+
+/* Reads DIR/name whole, takes its SHA-256 into ret_sha256[65] and compares it with the pin that
+ * name has, if any (unless unpinned). Missing: SG_EREFUSED kind "LocalEntryNotFoundError"; another
+ * hash: SG_EREFUSED kind "EmbeddingModelHashMismatch". Caller frees ret_data. */
+int sg_model_read(const char *dir, const char *name, bool unpinned, char **ret_data,
+	size_t *ret_len, char *ret_sha256, struct sg_error *err);
+
+/* The same two errors, for files read elsewhere. sg_model_pin: NULL when name has no pin. */
+const char *sg_model_pin(const char *name);
+int sg_model_missing(struct sg_error *err, const char *dir, const char *name);
+int sg_model_mismatch(struct sg_error *err, const char *dir, const char *name, const char *sha256);
+
 /* Checks config.json, sentence_bert_config.json, 1_Pooling/config.json and modules.json of dir:
  * pinned SHA-256 (unless unpinned) and every field the forward pass depends on. Errors name file
  * and field. Kinds as in sg_weights_open. */

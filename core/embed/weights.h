@@ -65,6 +65,10 @@ struct sg_weights {
  * SG_EREFUSED kind "LocalEntryNotFoundError" (no such file) or "EmbeddingModelHashMismatch" (not
  * the pinned hash, unless unpinned), SG_EINVALID (malformed). Caller closes. */
 int sg_weights_open(struct sg_weights **ret, const char *dir, bool unpinned, struct sg_error *err);
+/* The part after mapping and hashing: checks the n bytes at data and points w's tensors into them.
+ * check_finite also reads every value. For tests; data is 4-byte aligned. */
+int sg_weights_bind(
+	struct sg_weights *w, const void *data, size_t n, bool check_finite, struct sg_error *err);
 void sg_weights_close(struct sg_weights *w); /* NULL is fine */
 
 #endif
