@@ -1,13 +1,17 @@
 /* A plain request to a plain response. Knows no h2o type and no socket; serve translates.
  *
- * One table (api.c) maps method and route to capability and handler; a route is one file and one
- * row. Errors are RFC 9457 application/problem+json whose detail is the original's detail.
+ * One table (routes.c) maps method and path to capability, schemas and handler: requests are
+ * checked against it and /openapi.json is printed from it. A route is one handler and one row.
+ * Errors are RFC 9457 application/problem+json whose detail is the original's detail.
+ *
+ * All functions are for the loop's thread.
  */
 #ifndef SG_API_API_H
 #define SG_API_API_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "config/config.h"
 #include "run/run.h"
@@ -29,6 +33,19 @@ struct sg_header {
 	const char *name, *value; /* name in lower case */
 };
 
+/* The request headers that api reads; a door need not hand down any other. NULL-terminated. */
+extern const char *const sg_api_headers[];
+
+/* Where the events of a stream go. Borrowed for the life of the stream. */
+struct sg_stream_sink {
+	/* The stream is allowed; events follow, perhaps from within this call's caller. */
+	void (*open)(void *ctx);
+	/* id is what a client sends back as Last-Event-Id. last: nothing follows, and neither event
+	 * nor forget need be called again. All strings borrowed for the call. */
+	void (*event)(void *ctx, const char *id, const char *type, const char *data, size_t len,
+		bool last);
+};
+
 struct sg_request {
 	const char *method, *path,
 		*query; /* path decoded of nothing; query without '?', "" if none */
@@ -37,6 +54,7 @@ struct sg_request {
 	const char *body;
 	size_t body_len;
 	const struct sg_identity *identity;
+	const struct sg_stream_sink *stream; /* NULL: this door cannot stream */
 };
 
 struct sg_response {
@@ -52,11 +70,24 @@ typedef void (*sg_reply)(void *ctx, const struct sg_response *r);
 
 int sg_api_create(struct sg_api **ret, struct sg_engine *engine, const struct sg_config *config,
 	struct sg_error *err);
-void sg_api_destroy(struct sg_api *a);
+void sg_api_destroy(struct sg_api *a); /* forgets all calls; NULL is fine */
 
 /* Calls reply exactly once, now or later, on the same thread, unless sg_api_forget(ctx) came first
- * (the client left). The request may be gone after this returns. */
+ * (the client left). The request may be gone after this returns. A stream route calls stream->open
+ * instead of reply when it is allowed, and its events until last or until sg_api_forget(ctx). */
 void sg_api_handle(struct sg_api *a, const struct sg_request *req, sg_reply reply, void *ctx);
 void sg_api_forget(struct sg_api *a, const void *ctx);
+
+/* What a door refuses before any route is looked at: an audited record of type "refused" with
+ * kind and detail, then, once it is durable, a problem of this status. identity may be NULL. */
+void sg_api_refuse(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
+	const char *detail, sg_reply reply, void *ctx);
+
+/* `Prefer: wait` deadlines: milliseconds to the next, -1 = none; and what is due now. */
+int sg_api_timeout_ms(const struct sg_api *a);
+void sg_api_tick(struct sg_api *a);
+
+/* After a reload: the configuration that is in force now (borrowed). */
+void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config);
 
 #endif

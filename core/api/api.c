@@ -1,0 +1,307 @@
+/* From a request to its handler: path, method, identity, capability, browser rules, body, query. */
+#include "api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/schema.h"
+
+const char *const sg_api_headers[] = {"content-type", "origin", "sec-fetch-site", "host", "prefer",
+	"idempotency-key", "last-event-id", "traceparent", NULL};
+
+static int load_schemas(struct sg_api *a, struct sg_error *err)
+{
+	a->schemas = calloc(sg_n_routes, sizeof(*a->schemas));
+	if (!a->schemas)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < sg_n_routes; i++) {
+		const char *text = sg_routes[i].body_schema;
+		int r = text ? sg_json_parse(text, strlen(text), &a->schemas[i], err) : 0;
+		if (r == 0 && text)
+			r = sg_schema_check(a->schemas[i], err);
+		if (r < 0)
+			return sg_error_prefix(err, "schema of %s", sg_routes[i].id);
+	}
+	return 0;
+}
+
+int sg_api_create(struct sg_api **ret, struct sg_engine *engine, const struct sg_config *config,
+	struct sg_error *err)
+{
+	struct sg_api *a = calloc(1, sizeof(*a));
+	if (!a)
+		return sg_error_nomem(err);
+	a->engine = engine;
+	a->config = config;
+	a->calls.next = a->calls.prev = &a->calls;
+	int r = load_schemas(a, err);
+	if (r < 0) {
+		sg_api_destroy(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void sg_api_destroy(struct sg_api *a)
+{
+	if (!a)
+		return;
+	while (a->calls.next != &a->calls) {
+		struct sg_call *c = a->calls.next;
+		sg_engine_forget(a->engine, c);
+		sg_call_end(c);
+	}
+	for (size_t i = 0; a->schemas && i < sg_n_routes; i++)
+		json_decref(a->schemas[i]);
+	free(a->schemas);
+	free(a->openapi);
+	free(a);
+}
+
+void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config)
+{
+	a->config = config;
+}
+
+/* Does path fit pattern? The one {…} segment goes to ret_id. */
+static bool fits(const char *pattern, const char *path, char *ret_id, size_t size)
+{
+	while (*pattern && *path) {
+		if (*pattern == '{') {
+			size_t n = strcspn(path, "/");
+			if (n == 0 || n >= size)
+				return false;
+			memcpy(ret_id, path, n);
+			ret_id[n] = '\0';
+			path += n;
+			pattern += strcspn(pattern, "/");
+			continue;
+		}
+		if (*pattern++ != *path++)
+			return false;
+	}
+	return !*pattern && !*path;
+}
+
+static bool same_method(const char *route, const char *method)
+{
+	return strcmp(route, method) == 0 ||
+	       (strcmp(method, "HEAD") == 0 && strcmp(route, "GET") == 0);
+}
+
+/* The route, or NULL with the methods that the path knows (comma list, "" = no such path). */
+static const struct sg_route *find_route(struct sg_call *c, char *ret_allow, size_t size)
+{
+	size_t n = 0;
+	ret_allow[0] = '\0';
+	for (size_t i = 0; i < sg_n_routes; i++) {
+		const struct sg_route *r = &sg_routes[i];
+		if (!fits(r->path, c->req->path, c->run_id, sizeof(c->run_id)))
+			continue;
+		if (same_method(r->method, c->req->method))
+			return r;
+		int k = snprintf(ret_allow + n, size - n, "%s%s", n ? ", " : "", r->method);
+		n += k > 0 && (size_t)k < size - n ? (size_t)k : 0;
+	}
+	c->run_id[0] = '\0';
+	return NULL;
+}
+
+static void no_route(struct sg_call *c, const char *allow)
+{
+	sg_reply reply = c->reply;
+	void *ctx = c->ctx;
+	const struct sg_header h = {"allow", allow};
+	sg_call_end(c);
+	if (*allow)
+		sg_reply_problem(reply, ctx, 405, NULL, "Method Not Allowed", &h, 1);
+	else
+		sg_reply_problem(reply, ctx, 404, NULL, "Not Found", NULL, 0);
+}
+
+/* "https://host:port" against "host:port". */
+static bool same_site(const char *origin, const char *host)
+{
+	const char *p = strstr(origin, "://");
+	return p && host && strcasecmp(p + 3, host) == 0;
+}
+
+/* A browser carries a certificate without asking its user: what another site made it send is
+ * refused, WebSocket upgrades (GET) included; reads are protected by the missing CORS headers. */
+static bool cross_site(const struct sg_call *c)
+{
+	const char *origin = sg_request_header(c->req, "origin"),
+		   *fetch = sg_request_header(c->req, "sec-fetch-site");
+	if (origin && !same_site(origin, sg_request_header(c->req, "host")))
+		return true;
+	return fetch && strcmp(fetch, "cross-site") == 0;
+}
+
+static bool is_json(const char *type)
+{
+	static const char want[] = "application/json";
+	size_t n = sizeof(want) - 1;
+	return type && strncasecmp(type, want, n) == 0 && strchr("; \t", type[n]);
+}
+
+/* Answers the call itself when something is wrong. */
+static bool body_passes(struct sg_call *c)
+{
+	struct sg_error err;
+	const json_t *schema = c->api->schemas[c->route - sg_routes];
+	if (strcmp(c->route->method, "POST") != 0)
+		return true;
+	if (!is_json(sg_request_header(c->req, "content-type"))) {
+		sg_call_problem(
+			c, 415, "state-changing requests need Content-Type: application/json");
+		return false;
+	}
+	if (!schema && c->req->body_len == 0)
+		return true;
+	int r = c->req->body_len || !c->route->body_optional
+			? sg_json_parse(c->req->body, c->req->body_len, &c->body, &err)
+		: (c->body = json_object()) ? 0
+					    : sg_error_nomem(&err);
+	if (r == 0 && schema)
+		r = sg_schema_validate(schema, c->body, &err);
+	if (r < 0)
+		sg_call_error(c, &err);
+	return r == 0;
+}
+
+static void dispatch(struct sg_call *c)
+{
+	char allow[64];
+	struct sg_error err;
+	const struct sg_identity *id = c->id;
+	c->route = find_route(c, allow, sizeof(allow));
+	if (!id->authenticated && (!c->route || c->route->capability)) {
+		sg_call_refuse(c, 403, "refused", "not_the_edge",
+			"only the edge may ask; a local probe gets GET /v1/health");
+		return;
+	}
+	if (!c->route) {
+		no_route(c, allow);
+		return;
+	}
+	if (cross_site(c)) {
+		sg_call_refuse(c, 403, "refused", "cross_site", "cross-site request refused");
+		return;
+	}
+	if (c->route->capability && !sg_identity_has(id, c->route->capability)) {
+		sg_call_deny(c, c->route->capability);
+		return;
+	}
+	if (sg_query_parse(c, c->req->query, &err) < 0) {
+		sg_call_error(c, &err);
+		return;
+	}
+	if (body_passes(c))
+		c->route->handle(c);
+}
+
+static struct sg_call *call_create(
+	struct sg_api *a, const struct sg_request *req, sg_reply reply, void *ctx)
+{
+	struct sg_call *c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->api = a;
+	c->reply = reply;
+	c->ctx = ctx;
+	c->req = req;
+	c->id = req->identity;
+	c->next = &a->calls;
+	c->prev = a->calls.prev;
+	c->prev->next = c->next->prev = c;
+	return c;
+}
+
+void sg_api_handle(struct sg_api *a, const struct sg_request *req, sg_reply reply, void *ctx)
+{
+	struct sg_call *c = call_create(a, req, reply, ctx);
+	if (c)
+		dispatch(c);
+	else
+		sg_reply_problem(reply, ctx, 503, NULL, "out of memory", NULL, 0);
+}
+
+void sg_api_refuse(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
+	const char *detail, sg_reply reply, void *ctx)
+{
+	struct sg_call *c = call_create(a, req, reply, ctx);
+	if (c)
+		sg_call_refuse(c, status, "refused", kind, detail);
+	else
+		sg_reply_problem(reply, ctx, 503, NULL, "out of memory", NULL, 0);
+}
+
+void sg_api_forget(struct sg_api *a, const void *ctx)
+{
+	for (struct sg_call *c = a->calls.prev, *prev; c != &a->calls; c = prev) {
+		prev = c->prev;
+		if (c->ctx != ctx || !c->reply)
+			continue;
+		if (c->engine_waits) { /* a refusal is recorded whether or not anybody hears it */
+			c->reply = NULL;
+			continue;
+		}
+		sg_engine_forget(a->engine, c);
+		sg_call_end(c);
+	}
+}
+
+int sg_api_timeout_ms(const struct sg_api *a)
+{
+	if (!a->next_deadline_us)
+		return -1;
+	int64_t left = a->next_deadline_us - sg_clock_monotonic_us();
+	return left <= 0 ? 0 : (int)(left / 1000 + 1);
+}
+
+/* The wait is over: a run that is accepted is answered as without it. */
+static void wait_over(struct sg_call *c)
+{
+	struct sg_run_view v;
+	struct sg_error err;
+	sg_engine_forget(c->api->engine, c);
+	if (sg_engine_get(c->api->engine, c->run_id, &v, &err) < 0) {
+		sg_call_error(c, &err);
+		return;
+	}
+	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
+	if (c->route->success == 202)
+		sg_buf_addf(&b, "{\"run_id\":\"%s\",\"status\":\"%s\"}", v.row.run_id,
+			sg_run_status_name(v.row.status));
+	else
+		sg_put_run(&b, &v);
+	sg_run_view_finish(&v);
+	sg_call_json(c, c->route->success, &b);
+}
+
+void sg_api_tick(struct sg_api *a)
+{
+	int64_t now = sg_clock_monotonic_us(), next = 0;
+	if (!a->next_deadline_us || now < a->next_deadline_us)
+		return;
+	for (struct sg_call *c = a->calls.next, *following; c != &a->calls; c = following) {
+		following = c->next;
+		if (!c->deadline_us)
+			continue;
+		if (c->deadline_us <= now && c->accepted) {
+			wait_over(c);
+			continue;
+		}
+		/* not durable yet: look again soon */
+		int64_t at = c->deadline_us <= now ? now + 10000 : c->deadline_us;
+		if (!next || at < next)
+			next = at;
+	}
+	a->next_deadline_us = next;
+}

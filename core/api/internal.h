@@ -1,0 +1,132 @@
+/* Shared by the files of api only: the call in flight, the table of routes, replies. */
+#ifndef SG_API_INTERNAL_H
+#define SG_API_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+#define SG_API_MAX_WAIT_S 300	       /* most that Prefer: wait may ask for */
+#define SG_API_MAX_REPLY (64U << 20)   /* bytes of one response body */
+#define SG_API_MAX_PAGE 1000	       /* rows of one page */
+#define SG_API_MAX_QUERY 12	       /* parameters of one route */
+#define SG_API_MAX_VALUE 512	       /* bytes of one query value */
+#define SG_API_MAX_IDEMPOTENCY_KEY 128 /* bytes */
+
+struct sg_call;
+
+enum sg_query_type { SG_QUERY_TEXT, SG_QUERY_INTEGER, SG_QUERY_TIME, SG_QUERY_STATUS };
+
+struct sg_query {
+	const char *name;
+	enum sg_query_type type;
+	int64_t min, max, initial; /* of an integer */
+	const char *description;
+};
+
+struct sg_route {
+	const char *method, *path; /* "/v1/runs/{run_id}" */
+	const char *capability;	   /* NULL: answered to anybody, local probes included */
+	const char *id, *summary;  /* OpenAPI operationId and summary */
+	const struct sg_query *query;
+	size_t n_query;
+	const char *body_schema; /* JSON text in base/schema.h's subset; NULL = takes no body */
+	bool body_optional;	 /* an empty body stands for {} */
+	int success;
+	const char *success_type;   /* media type of a success */
+	const char *success_schema; /* JSON text, may be NULL */
+	const char *errors;	    /* "404 409": besides those every route has */
+	void (*handle)(struct sg_call *call);
+};
+
+extern const struct sg_route sg_routes[];
+extern const size_t sg_n_routes;
+
+struct sg_query_value {
+	bool given;
+	char text[SG_API_MAX_VALUE + 1];
+	int64_t number; /* integer, or time in µs, or status */
+};
+
+/* One request in flight. Freed by its reply, or by forget. */
+struct sg_call {
+	struct sg_api *api;
+	struct sg_call *prev, *next;
+	sg_reply reply; /* NULL: the client left while an audit record is on its way */
+	void *ctx;
+	const struct sg_route *route;
+	/* valid during the handler only */
+	const struct sg_request *req;
+	const struct sg_identity *id;
+	json_t *body;		      /* owned; validated, NULL when the route takes none */
+	struct sg_query_value *query; /* one for each of route->query, owned */
+	char run_id[64];	      /* the {…} of the path */
+	/* kept */
+	char *actor;
+	int64_t deadline_us; /* monotonic; 0 = answers when accepted */
+	bool accepted, engine_waits;
+	int status; /* of the answer when it comes */
+	char problem[512];
+	struct sg_subscription *subscription;
+	const struct sg_stream_sink *stream;
+};
+
+struct sg_api {
+	struct sg_engine *engine;
+	const struct sg_config *config;
+	struct sg_call calls;	  /* anchor of the ring */
+	json_t **schemas;	  /* one a route, NULL where there is none */
+	char *openapi;		  /* the document, made once */
+	int64_t next_deadline_us; /* 0 = none */
+};
+
+/* reply.c: each ends the call. */
+void sg_call_reply(struct sg_call *c, int status, const char *type, const char *body, size_t len,
+	const struct sg_header *headers, size_t n_headers);
+void sg_call_json(struct sg_call *c, int status, struct sg_buf *body);
+void sg_call_problem(struct sg_call *c, int status, const char *detail);
+void sg_call_error(struct sg_call *c, const struct sg_error *err);
+/* The reply without a call: for what fails before there is one. */
+void sg_reply_problem(sg_reply reply, void *ctx, int status, const char *kind, const char *detail,
+	const struct sg_header *headers, size_t n_headers);
+/* Audits (type, kind, detail and who), then answers status with detail. */
+void sg_call_refuse(
+	struct sg_call *c, int status, const char *type, const char *kind, const char *detail);
+/* As sg_call_refuse: 403, "capability '…' not granted under cleared profile". */
+void sg_call_deny(struct sg_call *c, const char *capability);
+void sg_call_end(struct sg_call *c); /* unlinks and frees */
+/* An audit record of a successful read, not waited for. */
+void sg_call_note_read(struct sg_call *c);
+
+const char *sg_request_header(const struct sg_request *r, const char *name); /* NULL = none */
+bool sg_identity_has(const struct sg_identity *id, const char *capability);
+const struct sg_query_value *sg_call_query(const struct sg_call *c, const char *name);
+
+/* query.c: fills c->query; SG_EINVALID. */
+int sg_query_parse(struct sg_call *c, const char *text, struct sg_error *err);
+
+/* views.c */
+void sg_put_run(struct sg_buf *b, const struct sg_run_view *v);	 /* the whole summary */
+void sg_put_row(struct sg_buf *b, const struct sg_run_row *row); /* one row of a page */
+/* May this identity see (and act on) the run: own, all, or a question it may answer. */
+bool sg_run_visible(const struct sg_identity *id, const struct sg_run_row *row);
+/* The capability that the open interrupt asks for besides runs:respond; owned, NULL = none. */
+char *sg_run_waiting_capability(const struct sg_run_row *row);
+
+/* openapi.c: the document printed from the table; caller frees. */
+char *sg_openapi(void);
+
+/* The handlers. */
+void sg_route_health(struct sg_call *c);
+void sg_route_v1_health(struct sg_call *c);
+void sg_route_start_run(struct sg_call *c);
+void sg_route_list_runs(struct sg_call *c);
+void sg_route_get_run(struct sg_call *c);
+void sg_route_respond(struct sg_call *c);
+void sg_route_graphs(struct sg_call *c);
+
+#endif
