@@ -10,8 +10,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
+
+/* dir/store.mdb and its lock file dir/store.mdb-lock. */
+#define SG_STORE_FILE "store.mdb"
+#define SG_STORE_FORMAT 1	 /* what this build writes; META "format" */
+#define SG_STORE_KEY_MAX 511U	 /* bytes of a key (LMDB's own limit) */
+#define SG_STORE_INSTALL_TEXT 33 /* 32 hex digits and the NUL */
+#define SG_STORE_MAP_DEFAULT (64ULL << 30)
 
 struct sg_store;
 struct sg_txn;
@@ -29,6 +37,9 @@ enum sg_table {
 	SG_TABLE_GRAPH, /* graph hash -> canonical document text, so that old runs can be replayed
 			 */
 	SG_TABLE_BLOB,	/* sha-256 hex -> bytes: recorded outside results, artifacts */
+	SG_TABLE_LIVE,	/* run id -> "": runs that have not ended, so that a start need not read all */
+	SG_TABLE_RUN_EVENTS, /* run id NUL 8-byte BE audit sequence -> the 8-byte BE sequences of
+				the run's lines of one batch, the key's own included */
 	SG_TABLE_COUNT,
 };
 
@@ -42,14 +53,27 @@ struct sg_span {
 int sg_store_open(struct sg_store **ret, const char *dir, size_t map_bytes, bool create,
 	bool read_only, struct sg_error *err);
 void sg_store_close(struct sg_store *s); /* NULL is fine; no transaction may be open */
+/* Made once when the environment is created; never changes. Valid while s is open. */
+const char *sg_store_install_id(const struct sg_store *s);
+const char *sg_store_path(const struct sg_store *s); /* of store.mdb */
 
-/* state_dir/lock, held for the life of *ret_fd. SG_ECONFLICT names the pid that holds it. */
+/* state_dir/lock, held for the life of *ret_fd (close it to let go). SG_ECONFLICT names the pid
+ * that holds it. The lock belongs to the descriptor (flock), so it is lost with the process. */
 int sg_store_lock(const char *dir, int *ret_fd, struct sg_error *err);
 
+/* One write transaction at a time in the whole environment (others wait). After a commit that
+ * failed with SG_EIO no write transaction begins any more: what the disk holds is unknown until the
+ * environment is opened again. */
 int sg_txn_begin(struct sg_store *s, bool write, struct sg_txn **ret, struct sg_error *err);
 /* Durable when it returns 0. Always frees the transaction. MAP_FULL and ENOSPC: SG_ENOSPACE. */
 int sg_txn_commit(struct sg_txn *t, struct sg_error *err);
 void sg_txn_abort(struct sg_txn *t); /* NULL is fine */
+static inline void sg_txn_abort_ptr(struct sg_txn **t)
+{
+	sg_txn_abort(*t);
+}
+/* sg_autotxn *t = NULL; aborted at the end of the scope unless stolen for the commit. */
+#define sg_autotxn __attribute__((cleanup(sg_txn_abort_ptr))) struct sg_txn
 
 /* Positive outcome 1: no such key. ret points into the map: valid until the transaction ends. */
 int sg_txn_get(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_span *ret,
@@ -57,13 +81,22 @@ int sg_txn_get(struct sg_txn *t, enum sg_table table, struct sg_span key, struct
 /* append: the key is greater than all in the table (packs pages full). */
 int sg_txn_put(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_span val,
 	bool append, struct sg_error *err);
+/* Puts val under the next free 8-byte sequence of a table that is keyed so (0 when it is empty). */
+int sg_txn_append(struct sg_txn *t, enum sg_table table, struct sg_span val, uint64_t *ret_seq,
+	struct sg_error *err);
+/* Room for len bytes at the end as sg_txn_append, to be filled by the caller before the next call
+ * on t. */
+int sg_txn_append_reserve(struct sg_txn *t, enum sg_table table, size_t len, void **ret_room,
+	uint64_t *ret_seq, struct sg_error *err);
 /* Positive outcome 1: no such key. */
 int sg_txn_del(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_error *err);
 int sg_txn_count(struct sg_txn *t, enum sg_table table, uint64_t *ret, struct sg_error *err);
 
 int sg_cursor_open(
 	struct sg_txn *t, enum sg_table table, struct sg_cursor **ret, struct sg_error *err);
-void sg_cursor_close(struct sg_cursor *c);
+void sg_cursor_close(struct sg_cursor *c); /* before its transaction ends; NULL is fine */
+void sg_cursor_close_ptr(struct sg_cursor **c);
+#define sg_autocursor __attribute__((cleanup(sg_cursor_close_ptr))) struct sg_cursor
 enum sg_seek { SG_SEEK_FIRST, SG_SEEK_LAST, SG_SEEK_NEXT, SG_SEEK_PREV, SG_SEEK_GE };
 /* For SG_SEEK_GE *key is the input. Positive outcome 1: past the end. */
 int sg_cursor_seek(struct sg_cursor *c, enum sg_seek how, struct sg_span *key,
@@ -73,6 +106,7 @@ int sg_cursor_seek(struct sg_cursor *c, enum sg_seek how, struct sg_span *key,
 int sg_store_reader_check(struct sg_store *s, int *ret, struct sg_error *err);
 
 #define SG_KEY_TEXT(s) ((struct sg_span){(s), strlen(s)})
+#define SG_SPAN(p, n) ((struct sg_span){(p), (n)})
 static inline void sg_be64(uint64_t v, uint8_t out[8])
 {
 	for (int i = 7; i >= 0; i--, v >>= 8)
