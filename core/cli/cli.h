@@ -21,6 +21,8 @@ struct sg_verb {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct sg_verb sg_verb_embed;
+extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_version;
 
 /* "stargraph: text" on standard error; returns the exit code that fits err->code. */

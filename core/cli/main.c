@@ -11,6 +11,8 @@
 
 /* Sorted by name. */
 static const struct sg_verb *const verbs[] = {
+	&sg_verb_embed,
+	&sg_verb_model,
 	&sg_verb_version,
 };
 
