@@ -23,7 +23,7 @@
 
 
 /* the longest subject, issuer or SAN text that is passed on, in bytes */
-#define NGX_HTTP_STARGRAPH_TEXT_MAX    4096
+#define NGX_HTTP_STARGRAPH_TEXT_MAX    16384
 
 /* the longest reason that is reported to the core, in bytes */
 #define NGX_HTTP_STARGRAPH_REASON_MAX  160

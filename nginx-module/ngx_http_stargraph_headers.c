@@ -91,6 +91,11 @@ ngx_http_stargraph_lists_alias(ngx_table_elt_t *h, ngx_str_t *token)
         for (p = start; p < end && *p != ','; p++) { /* void */ }
 
         if (ngx_http_stargraph_is_alias(start, p - start)) {
+
+            while (*start == ' ' || *start == '\t') {
+                start++;
+            }
+
             token->data = start;
             token->len = p - start;
             return 1;
