@@ -3,9 +3,11 @@
  * One environment per graph, prepared once. A step starts from reset and asserts the given facts in
  * the given order, so agenda and fact indices depend on nothing else: equal inputs, equal firings.
  * Rule code is sandboxed: an allow-list of CLIPS functions; nothing reads the outside, time, random
- * or gensym. Bounded: firings, facts, wall time, and the product of live facts per pattern of any
- * rule before an assert (join explosion). A data value can never become syntax: facts are built by
- * the C API, not by text.
+ * or gensym. Bounded: firings, facts, wall time, memory, and the product of live facts per pattern
+ * of any rule before an assert (join explosion). A data value can never become syntax: facts are
+ * built by the C API, not by text.
+ *
+ * What a step means is written down once, in docs/reference/graphs.md, "How a step decides".
  */
 #ifndef SG_RULES_RULES_H
 #define SG_RULES_RULES_H
@@ -24,33 +26,54 @@ enum sg_slot_type { SG_SLOT_STRING, SG_SLOT_INTEGER, SG_SLOT_FLOAT, SG_SLOT_BOOL
 /* A mirrored state field: template <name> with slots
  *   (value STRING)            the original's text form (Python's str())
  *   (typed NUMBER|SYMBOL|STRING) the same value as a number, TRUE/FALSE, or string
- * and the six provenance slots origin source run_id step confidence timestamp. */
+ * and the six provenance slots _origin _source _run_id _step _confidence _timestamp, all strings.
+ */
 struct sg_rules_field {
 	const char *name;
 	enum sg_slot_type type;
 };
 
+/* May a field of this name be mirrored, or does CLIPS or the engine use the word itself (not, test,
+ * object, stargraph_action, …)? */
+bool sg_rules_name_free(const char *name);
+
+/* A fact that `assert` actions may make and a run may carry: untyped slots plus provenance. Dots in
+ * names become '-', as the original mangles them. Built in beside these: stargraph-evidence (data
+ * text node run_id step), stargraph-answer (node key value typed), stargraph-tool-call (tool_id
+ * args_count), stargraph-tool-result (tool_id fields), stargraph-tokens-used (tool_id total),
+ * bosun-violation (kind severity run_id reason). */
+struct sg_rules_template {
+	const char *name;
+	const char *const *slots;
+	size_t n_slots;
+};
+
 struct sg_rules_rule {
 	const char *id;
-	const char *lhs;   /* CLIPS patterns; "" = fires always */
-	const char *where; /* "file:line" for messages */
-	int salience;
+	const char *lhs;    /* CLIPS patterns; "" = (initial-fact): once, in the run's first step */
+	const char *where;  /* "file:line" for messages */
+	int salience;	    /* -10,000 to 10,000 */
+	const json_t *then; /* the IR's action list, or NULL; asserted as stargraph_action facts so
+			       that other rules can see them; borrowed for the call */
 };
 
 struct sg_rules_pack {
 	const char *id, *version;
-	const char *text; /* rules.clp */
+	const char *text; /* rules.clp: deftemplate, defrule and deffacts only */
 	size_t len;
-	const char *where;
+	const char *where; /* file name for messages */
 };
 
 struct sg_rules_limits {
 	int64_t firings, facts, join_product, wall_us; /* 0 = 10,000; 10,000; 100,000; 1 s */
+	int64_t memory;				       /* bytes of one step; 0 = 64 MiB */
 };
 
 struct sg_rules_spec {
 	const struct sg_rules_field *fields;
 	size_t n_fields;
+	const struct sg_rules_template *templates;
+	size_t n_templates;
 	const struct sg_rules_rule *rules;
 	size_t n_rules;
 	const struct sg_rules_pack *packs;
@@ -58,7 +81,8 @@ struct sg_rules_spec {
 	struct sg_rules_limits limits;
 };
 
-/* Compiles everything. SG_EINVALID with "where: rule id: what CLIPS said". */
+/* Compiles everything; the spec may go away afterwards. SG_EINVALID with "where: rule id: what is
+ * wrong; did you mean …". */
 int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, struct sg_error *err);
 void sg_rules_destroy(struct sg_rules *r);
 
@@ -69,22 +93,28 @@ struct sg_fact_in {
 };
 
 struct sg_rules_step {
-	const char *node_id; /* (node-id (id <node>)) */
-	const json_t *state; /* object; mirrored fields are asserted in the order of spec->fields */
+	const char *node_id; /* (node-id (id <node>)): the node that just ran */
+	const json_t *state; /* object; mirrored fields are asserted in the order of spec->fields;
+				an absent or null field has no fact */
 	const char *run_id;
 	int64_t step;
 	const char *timestamp; /* RFC 3339, from the record */
+	bool first; /* the first step of the run or of a subgraph's entry; step 0 always is */
 	const struct sg_fact_in
 		*facts; /* facts carried by the run (assert actions, answers), in order */
 	size_t n_facts;
+	size_t n_seen; /* the first n_seen of facts have been through an earlier step: what matches
+			  only such facts does not fire again */
+	bool explain;  /* fill in outcome.agenda */
 };
 
 /* One rule that fired, in firing order. */
 struct sg_firing {
 	int rule;	 /* index into spec->rules, or -1: a pack's rule */
-	char *rule_id;	 /* owned */
-	json_t *actions; /* pack rules: array of stargraph_action slot objects it asserted; else
-			    NULL */
+	char *rule_id;	 /* owned; "<pack>/<rule>" for a pack's */
+	json_t *actions; /* pack rules: array of IR action objects (kind, target, reason, …; the
+			    natives deny, escalate, route and a bosun-violation of severity halt
+			    already translated); else NULL */
 	char *matched;	 /* the facts that fired it, "f-1,f-3", owned */
 };
 
@@ -92,12 +122,23 @@ struct sg_rules_outcome {
 	struct sg_firing *firings;
 	size_t n_firings;
 	json_t *facts; /* array of strings: every fact after the run, CLIPS text form, in order */
+	int64_t *fact_indices; /* the N of f-N of each of these, owned */
+	json_t *agenda; /* with explain: array of {rule, matched, fired}, what was activated before
+			   the first firing, in agenda order; else NULL */
 };
 
-/* Errors: SG_ELIMIT kinds "rule-explosion", "rule-firings", "rule-facts", "rule-timeout";
- * SG_EINVALID kind "rule-error" when a rule's code failed. The environment stays usable. */
+/* Errors: SG_ELIMIT kinds "rule-explosion", "rule-firings", "rule-facts", "rule-timeout",
+ * "rule-memory"; SG_EINVALID kind "rule-error" when a rule's code failed. The environment stays
+ * usable. */
 int sg_rules_run(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *ret,
 	struct sg_error *err);
 void sg_rules_outcome_finish(struct sg_rules_outcome *o);
+
+/* "(name (slot literal)…)" of a retract action, checked and taken apart: a one-slot-per-key object
+ * {"template": name, "slots": {slot: value}}. */
+int sg_rules_parse_pattern(const char *pattern, json_t **ret, struct sg_error *err);
+/* Does a fact match what sg_rules_parse_pattern gave? Slots that the pattern does not name may be
+ * anything; numbers and their text count as equal. */
+bool sg_rules_pattern_matches(const json_t *pattern, const struct sg_fact_in *fact);
 
 #endif

@@ -1,0 +1,250 @@
+/* Facts in, built through the C API: a value can never become syntax. The order is the one that
+ * docs/reference/graphs.md states.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "rules/internal.h"
+
+/* One line of what CLIPS said, without its "[CODE1] ". */
+static void said_line(const struct sg_rules *r, char *out, size_t size)
+{
+	size_t n = 0;
+	const char *p = r->said.data ? r->said.data : "";
+	for (; *p && n + 1 < size; p++) {
+		if (*p == '[' && (p == r->said.data || p[-1] == '\n' || p[-1] == ' ')) {
+			const char *end = strchr(p, ']');
+			if (end && end[1] == ' ' && end - p < 16) {
+				p = end + 1;
+				continue;
+			}
+		}
+		char c = *p == '\n' || *p == '\r' || *p == '\t' ? ' ' : *p;
+		if (c != ' ' || (n > 0 && out[n - 1] != ' '))
+			out[n++] = c;
+	}
+	while (n > 0 && out[n - 1] == ' ')
+		n--;
+	out[n] = '\0';
+}
+
+int sg_facts_failed(struct sg_rules *r, struct sg_error *err)
+{
+	if (r->failure && r->failure->code) {
+		*err = *r->failure;
+		r->dirty = true;
+		return -err->code;
+	}
+	if (!r->said.len && !GetEvaluationError(r->env) && !GetHaltExecution(r->env))
+		return 0;
+	char text[600];
+	said_line(r, text, sizeof(text));
+	r->dirty = true;
+	return sg_error_set(
+		err, SG_EINVALID, "rule-error", "%s", text[0] ? text : "a rule's code failed");
+}
+
+static int submit(struct sg_rules *r, struct fact *f, struct sg_error *err)
+{
+	(void)EnvAssignFactSlotDefaults(r->env, f);
+	const struct fact *done = EnvAssert(r->env, f); /* NULL: the same fact exists */
+	int e = sg_facts_failed(r, err);
+	if (e == 0 && done)
+		sg_network_added(r, done);
+	return e;
+}
+
+static struct fact *begin(struct sg_rules *r, struct deftemplate *t, struct sg_error *err)
+{
+	if (sg_network_admit(r, t, err) < 0) {
+		r->dirty = true;
+		return NULL;
+	}
+	struct fact *f = EnvCreateFact(r->env, t);
+	if (!f)
+		(void)sg_error_nomem(err);
+	return f;
+}
+
+static void put_text(struct sg_rules *r, struct fact *f, int slot, int type, const char *text)
+{
+	f->theProposition.theFields[slot].type = (unsigned short)type;
+	f->theProposition.theFields[slot].value = EnvAddSymbol(r->env, text);
+}
+
+static int too_long(const char *what, size_t n, struct sg_error *err)
+{
+	return sg_error_set(err, SG_ELIMIT, "rule-facts",
+		"%s holds %zu bytes; a fact may hold %u: keep the field from the rules with route: "
+		"false",
+		what, n, SG_RULE_STRING_MAX);
+}
+
+/* The slot `typed`; 1 when the value is not of the field's type. */
+static int put_typed(
+	struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct field *to)
+{
+	if (m->type == SG_SLOT_STRING && json_is_string(v)) {
+		to->type = STRING;
+		to->value = EnvAddSymbol(r->env, json_string_value(v));
+	} else if (m->type == SG_SLOT_INTEGER && json_is_integer(v)) {
+		to->type = INTEGER;
+		to->value = EnvAddLong(r->env, json_integer_value(v));
+	} else if (m->type == SG_SLOT_FLOAT && json_is_number(v)) {
+		to->type = FLOAT;
+		to->value = EnvAddDouble(r->env, json_number_value(v));
+	} else if (m->type == SG_SLOT_BOOL && json_is_boolean(v)) {
+		to->type = SYMBOL;
+		to->value = json_is_true(v) ? EnvTrueSymbol(r->env) : EnvFalseSymbol(r->env);
+	} else {
+		return 1;
+	}
+	return 0;
+}
+
+static int assert_field(struct sg_rules *r, const struct sg_mirror *m, const json_t *v,
+	const char *const provenance[6], struct sg_error *err)
+{
+	if (json_is_string(v) && json_string_length(v) > SG_RULE_STRING_MAX)
+		return too_long(m->name, json_string_length(v), err);
+	json_t *widened = m->type == SG_SLOT_FLOAT && json_is_integer(v)
+				  ? json_real((double)json_integer_value(v))
+				  : NULL;
+	sg_autobuf text = SG_BUF_INIT(SG_RULE_STRING_MAX + 1);
+	sg_text_python(widened ? widened : v, &text);
+	json_decref(widened);
+	struct fact *f = begin(r, m->clips, err);
+	if (!f)
+		return -err->code;
+	if (put_typed(r, m, v, &f->theProposition.theFields[1]) != 0) {
+		ReturnFact(r->env, f);
+		return sg_error_set(
+			err, SG_EINVALID, NULL, "state field %s is not of its type", m->name);
+	}
+	put_text(r, f, 0, STRING, text.data ? text.data : "");
+	for (int i = 0; i < 6; i++)
+		put_text(r, f, 2 + i, STRING, provenance[i]);
+	return submit(r, f, err);
+}
+
+static int put_slot(
+	struct sg_rules *r, struct fact *f, const char *key, const json_t *v, struct sg_error *err)
+{
+	int at = 0;
+	const struct templateSlot *s = f->whichDeftemplate->slotList;
+	for (; s && strcmp(ValueToString(s->slotName), key) != 0; s = s->next)
+		at++;
+	if (!s || s->multislot)
+		return sg_error_set(err, SG_EINVALID, NULL, "fact %s has no slot \"%.64s\"",
+			ValueToString(f->whichDeftemplate->header.name), key);
+	struct field *to = &f->theProposition.theFields[at];
+	sg_autobuf text = SG_BUF_INIT(SG_RULE_STRING_MAX);
+	if (key[0] == '_' || json_is_string(v)) {
+		sg_text_python(v, &text);
+	} else if (json_is_integer(v)) {
+		to->type = INTEGER;
+		to->value = EnvAddLong(r->env, json_integer_value(v));
+		return 0;
+	} else if (json_is_real(v)) {
+		to->type = FLOAT;
+		to->value = EnvAddDouble(r->env, json_real_value(v));
+		return 0;
+	} else if (json_is_boolean(v) || json_is_null(v)) {
+		put_text(r, f, at, SYMBOL,
+			json_is_null(v)	  ? "nil"
+			: json_is_true(v) ? "TRUE"
+					  : "FALSE");
+		return 0;
+	} else if (sg_json_canonical(v, &text, err) < 0) {
+		return -err->code;
+	}
+	if (text.failed)
+		return too_long(key, json_string_length(v), err);
+	put_text(r, f, at, STRING, text.data ? text.data : "");
+	return 0;
+}
+
+static int assert_carried(struct sg_rules *r, const struct sg_fact_in *in, struct sg_error *err)
+{
+	sg_autofree char *name = sg_rules_mangle(in->template_name);
+	struct deftemplate *t = name ? EnvFindDeftemplate(r->env, name) : NULL;
+	if (!t || t->implied)
+		return sg_error_set(
+			err, SG_EINVALID, NULL, "no fact is called \"%.64s\"", in->template_name);
+	struct fact *f = begin(r, t, err);
+	if (!f)
+		return -err->code;
+	const char *key;
+	json_t *v;
+	json_object_foreach ((json_t *)in->slots, key, v) {
+		int e = put_slot(r, f, key, v, err);
+		if (e < 0) {
+			ReturnFact(r->env, f);
+			return e;
+		}
+	}
+	return submit(r, f, err);
+}
+
+/* Matches made only of what earlier steps saw: (initial-fact), deffacts, carried facts. A match of
+ * no fact at all (only not, only test) stays: it is judged anew. */
+static void drop_seen(struct sg_rules *r)
+{
+	void *next;
+	for (void *a = EnvGetNextActivation(r->env, NULL); a; a = next) {
+		next = EnvGetNextActivation(r->env, a);
+		const struct partialMatch *basis = ((struct activation *)a)->basis;
+		bool of_facts = false;
+		for (unsigned i = 0; i < basis->bcount; i++) {
+			const struct alphaMatch *m = basis->binds[i].gm.theMatch;
+			of_facts = of_facts || (m && m->matchingItem);
+		}
+		if (of_facts)
+			(void)EnvDeleteActivation(r->env, a);
+	}
+}
+
+static int assert_node(struct sg_rules *r, const char *node_id, struct sg_error *err)
+{
+	struct fact *f = begin(r, r->t_node, err);
+	if (!f)
+		return -err->code;
+	put_text(r, f, 0, SYMBOL, node_id);
+	return submit(r, f, err);
+}
+
+static int assert_mirrors(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
+{
+	char step[24];
+	(void)snprintf(step, sizeof(step), "%lld", (long long)in->step);
+	const char *provenance[6] = {"state", "mirror", in->run_id ? in->run_id : "", step, "1.0",
+		in->timestamp ? in->timestamp : ""};
+	for (size_t i = 0; i < r->n_mirrors; i++) {
+		const json_t *v = json_object_get(in->state, r->mirrors[i].name);
+		if (!v || json_is_null(v))
+			continue;
+		int e = assert_field(r, &r->mirrors[i], v, provenance, err);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
+{
+	int e = 0;
+	size_t seen = in->n_seen < in->n_facts ? in->n_seen : in->n_facts;
+	for (size_t i = 0; e == 0 && i < seen; i++)
+		e = assert_carried(r, &in->facts[i], err);
+	if (e == 0 && !in->first && in->step != 0)
+		drop_seen(r);
+	if (e == 0)
+		e = assert_node(r, in->node_id, err);
+	if (e == 0)
+		e = assert_mirrors(r, in, err);
+	for (size_t i = seen; e == 0 && i < in->n_facts; i++)
+		e = assert_carried(r, &in->facts[i], err);
+	return e;
+}

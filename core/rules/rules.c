@@ -1,0 +1,368 @@
+/* Preparing an environment, one step in it, and what comes out. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "rules/internal.h"
+
+#define DEFAULT_FIRINGS 10000
+#define DEFAULT_FACTS 10000
+#define DEFAULT_JOIN_PRODUCT 100000
+#define DEFAULT_WALL_US 1000000
+#define DEFAULT_MEMORY (64LL << 20)
+
+static void set_limits(struct sg_rules *r, const struct sg_rules_limits *l)
+{
+	r->limits.firings = l->firings ? l->firings : DEFAULT_FIRINGS;
+	r->limits.facts = l->facts ? l->facts : DEFAULT_FACTS;
+	r->limits.join_product = l->join_product ? l->join_product : DEFAULT_JOIN_PRODUCT;
+	r->limits.wall_us = l->wall_us ? l->wall_us : DEFAULT_WALL_US;
+	r->limits.memory = l->memory ? l->memory : DEFAULT_MEMORY;
+}
+
+/* ---- preparing ---- */
+
+static const char *hint(const char *said)
+{
+	if (strstr(said, "type restrictions") || strstr(said, "cannot be of the specified type"))
+		return "; numbers are compared through the slot typed, text through value";
+	return "";
+}
+
+static int build_one(struct sg_rules *r, const struct sg_construct *c, struct sg_error *err)
+{
+	sg_buf_reset(&r->said);
+	bool built = EnvBuild(r->env, c->text) == TRUE;
+	if (built && !r->said.len)
+		return 0;
+	struct sg_error said = {0};
+	SetEvaluationError(r->env, TRUE);
+	(void)sg_facts_failed(r, &said);
+	return sg_error_set(
+		err, SG_EINVALID, NULL, "%s: %.700s%s", c->where, said.text, hint(said.text));
+}
+
+/* The construct's index is kept in the header of each rule that it became (`or` makes several). */
+static void mark_rules(struct sg_rules *r, const char *name, int index)
+{
+	for (struct defrule *d = EnvFindDefrule(r->env, name); d; d = d->disjunct)
+		d->header.bsaveID = index;
+}
+
+int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
+{
+	for (size_t i = 0; i < r->n_constructs; i++) {
+		const struct sg_construct *c = &r->constructs[i];
+		int e = build_one(r, c, err);
+		if (e < 0)
+			return e;
+		if (!c->rule_id)
+			continue;
+		sg_autofree char *name = NULL;
+		if (asprintf(&name, "%s%s", c->rule >= 0 ? "graph/" : "", c->rule_id) < 0)
+			return sg_error_nomem(err);
+		mark_rules(r, name, (int)i);
+	}
+	for (size_t i = 0; i < r->n_mirrors; i++)
+		r->mirrors[i].clips = EnvFindDeftemplate(r->env, r->mirrors[i].name);
+	r->t_node = EnvFindDeftemplate(r->env, "node-id");
+	r->t_action = EnvFindDeftemplate(r->env, "stargraph_action");
+	r->t_violation = EnvFindDeftemplate(r->env, "bosun-violation");
+	return 0;
+}
+
+/* Clean after any error: reset twice with the flags cleared would do for most, a new environment
+ * does for all (prototypes.md), and errors are rare. */
+static int prepare(struct sg_rules *r, struct sg_error *err)
+{
+	sg_network_finish(&r->network);
+	sg_sandbox_close(r);
+	sg_buf_reset(&r->said);
+	r->failure = NULL;
+	int e = sg_sandbox_open(r, err);
+	if (e == 0)
+		e = sg_rules_build_all(r, err);
+	if (e == 0)
+		e = sg_network_make(r, err);
+	if (e < 0)
+		return e;
+	EnvReset(r->env);
+	r->memory_base = EnvMemUsed(r->env);
+	r->dirty = false;
+	return 0;
+}
+
+int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, struct sg_error *err)
+{
+	struct sg_error local = {0};
+	struct sg_rules *r = calloc(1, sizeof(*r));
+	err = err ? err : &local;
+	if (!r)
+		return sg_error_nomem(err);
+	r->said = SG_BUF_INIT(SG_RULE_ERROR_MAX);
+	set_limits(r, &spec->limits);
+	int e = sg_source_make(r, spec, err);
+	if (e == 0)
+		e = prepare(r, err);
+	if (e < 0) {
+		sg_rules_destroy(r);
+		return e;
+	}
+	*ret = r;
+	return 0;
+}
+
+void sg_rules_destroy(struct sg_rules *r)
+{
+	if (!r)
+		return;
+	sg_network_finish(&r->network);
+	sg_sandbox_close(r);
+	for (size_t i = 0; i < r->n_constructs; i++) {
+		free(r->constructs[i].text);
+		free(r->constructs[i].where);
+		free(r->constructs[i].rule_id);
+	}
+	free(r->constructs);
+	for (size_t i = 0; i < r->n_mirrors; i++)
+		free(r->mirrors[i].name);
+	free(r->mirrors);
+	sg_templates_finish(&r->templates);
+	sg_buf_finish(&r->said);
+	free(r);
+}
+
+/* ---- one step ---- */
+
+static void add_matched(const struct partialMatch *basis, struct sg_buf *out)
+{
+	for (unsigned i = 0; i < basis->bcount; i++) {
+		const struct alphaMatch *m = basis->binds[i].gm.theMatch;
+		const struct fact *f = m ? (const struct fact *)m->matchingItem : NULL;
+		if (f)
+			sg_buf_addf(out, "%sf-%lld", out->len ? "," : "", f->factIndex);
+	}
+}
+
+static const struct sg_construct *rule_of(const struct sg_rules *r, const struct activation *a)
+{
+	return &r->constructs[a->theRule->header.bsaveID];
+}
+
+static int note_firing(struct sg_rules *r, struct sg_rules_outcome *o, const struct activation *a,
+	struct sg_error *err)
+{
+	if ((o->n_firings & (o->n_firings - 1)) == 0) { /* grow at powers of two */
+		size_t cap = o->n_firings ? o->n_firings * 2 : 1;
+		struct sg_firing *grown = realloc(o->firings, cap * sizeof(*grown));
+		if (!grown)
+			return sg_error_nomem(err);
+		o->firings = grown;
+	}
+	sg_autobuf matched = SG_BUF_INIT(SG_RULE_PATTERNS_MAX * 24U);
+	add_matched(a->basis, &matched);
+	const struct sg_construct *c = rule_of(r, a);
+	struct sg_firing *f = &o->firings[o->n_firings];
+	*f = (struct sg_firing){
+		.rule = c->rule, .rule_id = strdup(c->rule_id), .matched = sg_buf_take(&matched)};
+	if (!f->rule_id || !f->matched) {
+		free(f->rule_id);
+		free(f->matched);
+		return sg_error_nomem(err);
+	}
+	o->n_firings++;
+	return 0;
+}
+
+static int note_agenda(struct sg_rules *r, struct sg_rules_outcome *o)
+{
+	o->agenda = json_array();
+	for (struct activation *a = EnvGetNextActivation(r->env, NULL); a && o->agenda;
+		a = EnvGetNextActivation(r->env, a)) {
+		sg_autobuf matched = SG_BUF_INIT(SG_RULE_PATTERNS_MAX * 24U);
+		add_matched(a->basis, &matched);
+		(void)json_array_append_new(o->agenda,
+			json_pack("{s:s, s:s, s:b}", "rule", rule_of(r, a)->rule_id, "matched",
+				matched.data ? matched.data : "", "fired", 0));
+	}
+	return 0;
+}
+
+static void mark_agenda(struct sg_rules_outcome *o)
+{
+	size_t i;
+	json_t *one;
+	json_array_foreach (o->agenda, i, one)
+		for (size_t k = 0; k < o->n_firings; k++)
+			if (strcmp(json_string_value(json_object_get(one, "rule")),
+				    o->firings[k].rule_id) == 0 &&
+				strcmp(json_string_value(json_object_get(one, "matched")),
+					o->firings[k].matched) == 0)
+				(void)json_object_set_new(one, "fired", json_true());
+}
+
+/* The engine knows seven kinds; the original's native decisions become them. NULL: no action. */
+static json_t *translate(const struct fact *f, const struct sg_rules *r)
+{
+	json_t *slots = sg_text_slots(f);
+	const char *kind = json_string_value(json_object_get(slots, "kind"));
+	json_t *out = NULL;
+	if (f->whichDeftemplate == r->t_violation) {
+		const char *severity = json_string_value(json_object_get(slots, "severity"));
+		if (severity && strcmp(severity, "halt") == 0)
+			out = json_pack("{s:s, s:o*}", "kind", "halt", "reason",
+				json_incref(json_object_get(slots, "reason")));
+	} else if (kind && strcmp(kind, "deny") == 0) {
+		out = json_pack("{s:s, s:s}", "kind", "halt", "reason", "denied-by-rule");
+	} else if (kind && (strcmp(kind, "escalate") == 0 || strcmp(kind, "route") == 0)) {
+		const char *from = kind[0] == 'e' ? "escalation_target" : "target";
+		out = json_pack(
+			"{s:s, s:O*}", "kind", "goto", "target", json_object_get(slots, from));
+	} else if (kind && strcmp(kind, "allow") != 0 && strcmp(kind, "scope") != 0) {
+		out = json_incref(slots);
+	}
+	json_decref(slots);
+	return out;
+}
+
+/* What the pack rule that just fired asserted: facts with an index from `since` on. */
+static int take_actions(
+	struct sg_rules *r, struct sg_firing *f, long long since, struct sg_error *err)
+{
+	f->actions = json_array();
+	for (struct fact *one = FactData(r->env)->LastFact; one && one->factIndex >= since;
+		one = one->previousFact) {
+		if (one->whichDeftemplate != r->t_action && one->whichDeftemplate != r->t_violation)
+			continue;
+		json_t *action = translate(one, r);
+		if (action && json_array_insert_new(f->actions, 0, action) < 0)
+			return sg_error_nomem(err);
+	}
+	return f->actions ? 0 : sg_error_nomem(err);
+}
+
+static int check_after(struct sg_rules *r, const struct sg_rules_outcome *o, struct sg_error *err)
+{
+	int e = sg_facts_failed(r, err);
+	if (e < 0)
+		return sg_error_prefix(err, "rule %s", o->firings[o->n_firings - 1].rule_id);
+	if (EnvMemUsed(r->env) - r->memory_base > r->limits.memory)
+		e = sg_error_set(err, SG_ELIMIT, "rule-memory",
+			"the rules of one step used more than %lld MiB",
+			(long long)(r->limits.memory >> 20));
+	else if (sg_clock_monotonic_us() > r->deadline_us)
+		e = sg_error_set(err, SG_ELIMIT, "rule-timeout",
+			"the rules of one step took longer than %lld ms",
+			(long long)(r->limits.wall_us / 1000));
+	r->dirty = r->dirty || e < 0;
+	return e;
+}
+
+static int fire_all(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_error *err)
+{
+	for (const struct activation *a = EnvGetNextActivation(r->env, NULL); a;
+		a = EnvGetNextActivation(r->env, NULL)) {
+		if ((int64_t)o->n_firings >= r->limits.firings) {
+			r->dirty = true;
+			return sg_error_set(err, SG_ELIMIT, "rule-firings",
+				"more than %lld rule firings in one step; last: %s",
+				(long long)r->limits.firings, rule_of(r, a)->rule_id);
+		}
+		int e = note_firing(r, o, a, err);
+		if (e < 0)
+			return e;
+		long long since = FactData(r->env)->NextFactIndex;
+		(void)EnvRun(r->env, 1);
+		e = check_after(r, o, err);
+		if (e == 0 && o->firings[o->n_firings - 1].rule < 0)
+			e = take_actions(r, &o->firings[o->n_firings - 1], since, err);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+static int take_facts(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_error *err)
+{
+	size_t n = 0;
+	sg_autobuf text = SG_BUF_INIT(4U * SG_RULE_STRING_MAX);
+	o->facts = json_array();
+	o->fact_indices = calloc(FactData(r->env)->NumberOfFacts + 1, sizeof(*o->fact_indices));
+	for (struct fact *f = EnvGetNextFact(r->env, NULL); f && o->facts && o->fact_indices;
+		f = EnvGetNextFact(r->env, f)) {
+		sg_buf_reset(&text);
+		sg_text_fact(f, &text);
+		/* only rule code can have cut a character: kept out of the record, not made up */
+		json_t *s = json_stringn(text.data, text.len);
+		if (!s) {
+			r->dirty = true;
+			return sg_error_set(err, SG_EINVALID, "rule-error",
+				"a fact %s is not UTF-8 text",
+				ValueToString(f->whichDeftemplate->header.name));
+		}
+		o->fact_indices[n++] = f->factIndex;
+		if (json_array_append_new(o->facts, s) < 0)
+			return sg_error_nomem(err);
+	}
+	return o->facts && o->fact_indices ? 0 : sg_error_nomem(err);
+}
+
+static int run_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *o,
+	struct sg_error *err)
+{
+	EnvReset(r->env);
+	sg_network_recount(r);
+	int e = sg_facts_failed(r, err);
+	if (e == 0)
+		e = sg_facts_assert_step(r, in, err);
+	if (e == 0 && in->explain)
+		e = note_agenda(r, o);
+	if (e == 0)
+		e = fire_all(r, o, err);
+	if (e == 0)
+		e = take_facts(r, o, err);
+	mark_agenda(o);
+	return e;
+}
+
+int sg_rules_run(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *ret,
+	struct sg_error *err)
+{
+	struct sg_error local = {0}, failure = {0};
+	struct sg_rules_outcome o = {0};
+	err = err ? err : &local;
+	if (r->dirty) {
+		int e = prepare(r, err);
+		if (e < 0)
+			return e;
+	}
+	SetEvaluationError(r->env, FALSE);
+	SetHaltExecution(r->env, FALSE);
+	sg_buf_reset(&r->said);
+	r->failure = &failure;
+	r->deadline_us = sg_clock_monotonic_us() + r->limits.wall_us;
+	int e = run_step(r, in, &o, err);
+	r->failure = NULL;
+	if (e < 0) {
+		sg_rules_outcome_finish(&o);
+		return e;
+	}
+	*ret = o;
+	return 0;
+}
+
+void sg_rules_outcome_finish(struct sg_rules_outcome *o)
+{
+	for (size_t i = 0; i < o->n_firings; i++) {
+		free(o->firings[i].rule_id);
+		free(o->firings[i].matched);
+		json_decref(o->firings[i].actions);
+	}
+	free(o->firings);
+	free(o->fact_indices);
+	json_decref(o->facts);
+	json_decref(o->agenda);
+	*o = (struct sg_rules_outcome){0};
+}
