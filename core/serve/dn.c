@@ -145,7 +145,10 @@ static int read_type(
 	int len = o ? OBJ_obj2txt(ret_oid, OID_TEXT, o, 1) : -1;
 	ASN1_OBJECT_free(o);
 	ERR_pop_to_mark();
-	return len > 0 && len < OID_TEXT ? 0 : bad(err, "unknown attribute type", at);
+	bool dotted = word[0] >= '0' && word[0] <= '9'; /* then it must be written canonically */
+	if (len <= 0 || len >= OID_TEXT || (dotted && strcmp(word, ret_oid) != 0))
+		return bad(err, "unknown attribute type", at);
+	return 0;
 }
 
 static bool is_string(int tag)

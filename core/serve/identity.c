@@ -361,7 +361,7 @@ int sg_grants_resolve(struct sg_grants *g, const struct sg_credentials *cred, co
 		*ret = sg_principal_ref(s->principal);
 		return 0;
 	}
-	struct sg_principal *p;
+	struct sg_principal *p = NULL;
 	int r = make(g, cred, door, &p, err);
 	if (r < 0)
 		return r;

@@ -1,0 +1,171 @@
+/* Who asks: from a connection and a request head to a principal, or a refusal with its reason. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "serve/internal.h"
+#include "serve/xfcc.h"
+
+static const char *const door_names[] = {"unix", "loopback", "direct"};
+
+static int refused(
+	struct sg_error *err, int *ret_status, int status, const char *kind, const char *text)
+{
+	(void)sg_error_set(err, SG_EDENIED, kind, "%s", text);
+	*ret_status = status;
+	return 1;
+}
+
+/* What a resolve error means to the client. The certificate's own faults are told in full only to
+ * the audit; the client gets the original's word. */
+static int resolve_failed(const struct sg_error *why, int *ret_status, struct sg_error *err)
+{
+	*err = *why;
+	if (why->code != SG_EDENIED)
+		return -why->code;
+	*ret_status = strcmp(why->kind, "certificate-denied") == 0 ? 403 : 401;
+	return 1;
+}
+
+static bool wants_health(const struct sg_head *h)
+{
+	static const char *const open[] = {"/v1/health", "/health"};
+	for (size_t i = 0; i < SG_ARRAY_LEN(open); i++) {
+		size_t n = strlen(open[i]);
+		if (h->target.len >= n && memcmp(h->target.data, open[i], n) == 0 &&
+			(h->target.len == n || h->target.data[n] == '?'))
+			return true;
+	}
+	return false;
+}
+
+static int nobody(struct sg_conn *c, struct sg_principal **ret, struct sg_error *err)
+{
+	*ret = sg_principal_anonymous(door_names[c->door->kind], false);
+	return *ret ? 0 : sg_error_nomem(err);
+}
+
+static int from_xfcc(
+	struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, struct sg_error *err)
+{
+	struct sg_xfcc x;
+	struct sg_text t = h->edge[SG_EDGE_XFCC];
+	struct sg_credentials none = {0};
+	if (!t.data)
+		return sg_grants_resolve(
+			c->server->grants, &none, door_names[c->door->kind], ret, err);
+	if (sg_xfcc_parse(t.data, t.len, &x, err) < 0) {
+		struct sg_error why = *err;
+		return sg_error_set(err, SG_EDENIED, "invalid_client_cert", "%s", why.text);
+	}
+	struct sg_credentials cred = {
+		.subject = x.subject, .fingerprint = x.fingerprint, .san = x.san};
+	int r = sg_grants_resolve(c->server->grants, &cred, door_names[c->door->kind], ret, err);
+	sg_xfcc_finish(&x);
+	return r;
+}
+
+static int from_headers(
+	struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(1U << 20);
+	size_t at[SG_EDGE_SAN + 1];
+	for (int i = 0; i <= SG_EDGE_SAN; i++) {
+		at[i] = b.len;
+		sg_buf_add(&b, h->edge[i].data, h->edge[i].len);
+		sg_buf_addc(&b, '\0');
+	}
+	if (b.failed)
+		return sg_error_nomem(err);
+	struct sg_credentials cred = {
+		.subject = b.data + at[SG_EDGE_SUBJECT],
+		.issuer = b.data + at[SG_EDGE_ISSUER],
+		.serial = b.data + at[SG_EDGE_SERIAL],
+		.fingerprint = b.data + at[SG_EDGE_FINGERPRINT],
+		.san = b.data + at[SG_EDGE_SAN],
+	};
+	return sg_grants_resolve(c->server->grants, &cred, door_names[c->door->kind], ret, err);
+}
+
+/* Only one family of headers is believed, and the other one is not even tolerated. */
+static bool wrong_family(const struct sg_server *s, const struct sg_head *h)
+{
+	bool ours = false;
+	for (int i = 0; i <= SG_EDGE_SAN; i++)
+		ours = ours || h->edge[i].data;
+	return s->config->xfcc ? ours : h->edge[SG_EDGE_XFCC].data != NULL;
+}
+
+static int admit_edge(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret,
+	int *ret_status, struct sg_error *err)
+{
+	struct sg_server *s = c->server;
+	struct sg_error why;
+	if (*h->alias || wrong_family(s, h)) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "identity header alias refused: %s",
+			*h->alias ? h->alias : "headers of another kind of edge");
+		return refused(err, ret_status, 400, "identity_alias", text);
+	}
+	if (s->mac && sg_mac_verify(s->mac, h, sg_clock_utc_us() / 1000000, &why) < 0)
+		return refused(
+			err, ret_status, why.code == SG_EBUSY ? 503 : 403, "edge_mac", why.text);
+	int r = s->config->xfcc ? from_xfcc(c, h, ret, &why) : from_headers(c, h, ret, &why);
+	if (r == 0)
+		return 0;
+	bool missing = strcmp(why.kind, "missing_client_cert") == 0;
+	if (missing && (wants_health(h) || h->edge[SG_EDGE_REFUSED].data))
+		return nobody(c, ret, err);
+	return resolve_failed(&why, ret_status, err);
+}
+
+/* The certificate was verified at the handshake; whether it is still good is asked each time. */
+static int admit_direct(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret,
+	int *ret_status, struct sg_error *err)
+{
+	struct sg_server *s = c->server;
+	struct sg_error why;
+	if (h->identity) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "identity header refused at the direct door: %s",
+			*h->alias ? h->alias : "x-client-cert-*");
+		return refused(err, ret_status, 400, "identity_alias", text);
+	}
+	if (c->fixed) {
+		*ret = sg_principal_ref(c->fixed);
+		return 0;
+	}
+	if (!c->peer.cert)
+		return wants_health(h) ? nobody(c, ret, err)
+				       : refused(err, ret_status, 401, "missing_client_cert",
+						 "no client certificate");
+	if (sg_tls_still_good(s->tls, c->peer.cert, sg_clock_utc_us() / 1000000, &why) < 0)
+		return resolve_failed(&why, ret_status, err);
+	if (*c->peer.kind)
+		return refused(err, ret_status, 401, "invalid_client_cert", c->peer.text);
+	if (c->principal && c->generation == s->generation) {
+		*ret = sg_principal_ref(c->principal);
+		return 0;
+	}
+	struct sg_credentials cred = {
+		c->peer.subject, c->peer.issuer, c->peer.serial, c->peer.fingerprint, c->peer.san};
+	if (sg_grants_resolve(s->grants, &cred, "direct", ret, &why) < 0)
+		return resolve_failed(&why, ret_status, err);
+	sg_principal_unref(c->principal);
+	c->principal = sg_principal_ref(*ret);
+	c->generation = s->generation;
+	return 0;
+}
+
+int sg_admit(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, int *ret_status,
+	struct sg_error *err)
+{
+	if (c->door->kind == SG_DOOR_DIRECT)
+		return admit_direct(c, h, ret, ret_status, err);
+	if (!c->fixed)
+		return admit_edge(c, h, ret, ret_status, err);
+	*ret = sg_principal_ref(c->fixed);
+	return 0;
+}
