@@ -3,6 +3,7 @@
 #define SG_CLI_CLI_H
 
 #include "base/error.h"
+#include "config/config.h"
 
 /* The one table of exit codes (docs/reference/cli.md). */
 enum sg_exit {
@@ -21,9 +22,25 @@ struct sg_verb {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct sg_verb sg_verb_config;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_version;
+
+/* The configuration flags of a verb (sg_config_take_flags), taken out of argv before its own
+ * getopt_long; the texts are borrowed from argv. */
+struct sg_cli_flags {
+	struct sg_config_flag flags[SG_CONFIG_MAX_FLAGS];
+	size_t n;
+	const char *path; /* --config, or NULL */
+};
+
+int sg_cli_take_flags(int *argc, char **argv, struct sg_cli_flags *ret, struct sg_error *err);
+/* The file, those flags and this process's environment: sg_config_load. */
+int sg_cli_load_config(const struct sg_cli_flags *f, struct sg_config *ret, struct sg_error *err);
+/* Usage error for argv[index] that getopt_long did not know (set opterr = 0), with the nearest
+ * configuration flag; returns SG_EXIT_USAGE. */
+int sg_cli_unknown_option(const struct sg_verb *verb, char *const *argv, int index);
 
 /* "stargraph: text" on standard error; returns the exit code that fits err->code. */
 int sg_cli_fail(const struct sg_error *err);

@@ -11,6 +11,7 @@
 
 /* Sorted by name. */
 static const struct sg_verb *const verbs[] = {
+	&sg_verb_config,
 	&sg_verb_embed,
 	&sg_verb_model,
 	&sg_verb_version,
@@ -42,7 +43,7 @@ static int unknown(const char *name)
 	for (size_t i = 0; i < SG_ARRAY_LEN(verbs); i++)
 		names[i] = verbs[i]->name;
 	const char *near = sg_suggest(name, names, SG_ARRAY_LEN(verbs));
-	(void)fprintf(stderr, "stargraph: no verb \"%s\"%s%s%s; `stargraph help` lists them\n",
+	(void)fprintf(stderr, "stargraph: no verb \"%s\"%s%s%s (`stargraph help` lists them)\n",
 		name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	return SG_EXIT_USAGE;
 }

@@ -31,6 +31,7 @@ struct sg_grant {
 
 struct sg_config {
 	enum sg_profile profile;
+	char *profile_name; /* "cleared" or "oss-default" */
 	/* [serve.<profile>] */
 	char *auth_provider; /* "mtls" (cleared), "anonymous" (oss-default on loopback) */
 	char *tls_cert, *tls_key, *tls_ca_cert, *tls_crl;
@@ -66,11 +67,17 @@ struct sg_config {
 	} limits;
 	/* [log] */
 	char *log_format, *log_level;
-	/* [audit] … the sections that later modules read themselves, validated by their owners */
+	/* The sections that other modules read themselves ([packs], …): one row each in sections.c,
+	 * checked against its schema when the file is loaded. */
 	json_t *file;	 /* the whole parsed file, owned; {} when there is none */
 	char *file_path; /* "" when there is none */
-	void *origins;	 /* where each value came from */
+	char *tz;      /* TZ of the environment, "" when unset; everything recorded is UTC anyway */
+	void *origins; /* where each value came from */
 };
+
+#define SG_CONFIG_DEFAULT_PATH "/etc/stargraph/stargraph.toml"
+
+const char *sg_profile_name(enum sg_profile p); /* "cleared", "oss-default"; static */
 
 /* A flag given on the command line: its dotted key or CLI name is known to the table. */
 struct sg_config_flag {
@@ -86,12 +93,35 @@ void sg_config_finish(struct sg_config *c);
 /* `stargraph config`: one "key = value  # origin" a line, or JSON. */
 int sg_config_print(const struct sg_config *c, FILE *out, bool json);
 
-/* The start gates that need no network, in the guide's order: workers, side effects, filesystem of
- * state and audit directory, TLS files. Each with its own message; SG_EREFUSED. */
+/* docs/reference/configuration.md's tables, from the table of keys. */
+int sg_config_print_reference(FILE *out);
+
+#define SG_CONFIG_MAX_FLAGS 128
+
+/* Takes the table's flags (--port 443, --port=443, --tls-require-client-cert) and --config out of
+ * argv, in place; what is left is for the verb's own getopt_long. The results borrow argv's text;
+ * *ret_config is NULL without --config. SG_EINVALID when a value is missing. */
+int sg_config_take_flags(int *argc, char **argv, struct sg_config_flag *ret_flags, size_t room,
+	size_t *ret_n, const char **ret_config, struct sg_error *err);
+/* The nearest flag of the table to a mistyped one (without "--"), or NULL. Static text. */
+const char *sg_config_suggest_flag(const char *name);
+
+/* The start gates that need no network, in the guide's order: workers, side effects and
+ * authentication under cleared, mode of the configuration file, filesystem of state and audit
+ * directory, TLS files, doors. Each with its own message; SG_EREFUSED. */
 int sg_config_gates(const struct sg_config *c, struct sg_error *err);
 
 /* The filesystem gate alone: by fstatfs of the opened directory. Message starts
- * "nfs/smb refused at bootstrap:". */
+ * "nfs/smb refused at bootstrap:". SG_ENOTFOUND when there is no such directory. */
 int sg_config_check_filesystem(const char *dir, enum sg_profile profile, struct sg_error *err);
+
+/* A file the start depends on: regular, owned by root or the service user, not writable by group or
+ * others; a secret one 0600. SG_EREFUSED with a message that starts with `what` and the path. On
+ * success *ret_fd (may be NULL) is the opened descriptor, the caller's to close. */
+int sg_config_check_file_mode(
+	const char *what, const char *path, bool secret, int *ret_fd, struct sg_error *err);
+
+/* 127.0.0.0/8, ::1, ::ffff:127.x, "localhost". */
+bool sg_config_is_loopback(const char *host);
 
 #endif

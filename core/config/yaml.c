@@ -12,15 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "config/marks.h"
 #include "config/yaml_scalar.h"
-
-/* A tree beside the values: where each stood. An alias is a leaf. */
-struct mark {
-	int line, column, key_line, key_column; /* from 1; key_* of 0: no key */
-	char *name;				/* owned; NULL for list items and the root */
-	struct mark *children;			/* owned array */
-	size_t n_children, room;
-};
 
 struct anchor {
 	char *name;    /* owned */
@@ -48,30 +41,6 @@ static void event_finish(yaml_event_t *e)
 	yaml_event_delete(e);
 }
 #define autoevent SG_CLEANUP(event_finish) yaml_event_t
-
-static void mark_finish(struct mark *m)
-{
-	for (size_t i = 0; i < m->n_children; i++)
-		mark_finish(&m->children[i]);
-	free(m->children);
-	free(m->name);
-}
-
-/* Memory that moves: pointers to children are good until the next child is added. */
-static struct mark *mark_add(struct mark *m)
-{
-	if (m->n_children == m->room) {
-		size_t room = m->room ? 2 * m->room : 4;
-		struct mark *p = reallocarray(m->children, room, sizeof(*p));
-		if (!p)
-			return NULL;
-		m->children = p;
-		m->room = room;
-	}
-	struct mark *child = &m->children[m->n_children++];
-	*child = (struct mark){0};
-	return child;
-}
 
 #define FAIL(r, mark, ...) \
 	fail_at((r), (mark), sg_error_set((r)->err, SG_EINVALID, NULL, __VA_ARGS__))
@@ -237,8 +206,8 @@ static int build_scalar(struct reader *r, const yaml_event_t *e, struct built *r
 
 /* -- collections ---------------------------------------------------------------------------- */
 
-static int build(
-	struct reader *r, const yaml_event_t *e, unsigned depth, struct mark *m, struct built *ret);
+static int build(struct reader *r, const yaml_event_t *e, unsigned depth, struct sg_mark *m,
+	struct built *ret);
 
 static int enter(struct reader *r, const yaml_event_t *e, unsigned depth, const yaml_char_t *tag,
 	const char *wanted)
@@ -251,14 +220,14 @@ static int enter(struct reader *r, const yaml_event_t *e, unsigned depth, const 
 }
 
 static int build_items(
-	struct reader *r, unsigned depth, struct mark *m, json_t *list, unsigned *ret_height)
+	struct reader *r, unsigned depth, struct sg_mark *m, json_t *list, unsigned *ret_height)
 {
 	for (;;) {
 		autoevent e;
 		int code = next_event(r, &e);
 		if (code < 0 || e.type == YAML_SEQUENCE_END_EVENT)
 			return code;
-		struct mark *child = mark_add(m);
+		struct sg_mark *child = sg_mark_add(m);
 		struct built b;
 		code = child ? build(r, &e, depth + 1, child, &b) : sg_error_nomem(r->err);
 		if (code < 0)
@@ -270,7 +239,7 @@ static int build_items(
 	}
 }
 
-static int read_key(struct reader *r, const yaml_event_t *e, json_t *object, struct mark *child)
+static int read_key(struct reader *r, const yaml_event_t *e, json_t *object, struct sg_mark *child)
 {
 	if (e->type != YAML_SCALAR_EVENT || e->data.scalar.anchor)
 		return FAIL(r, e->start_mark, "a key must be a plain string");
@@ -292,8 +261,8 @@ static int read_key(struct reader *r, const yaml_event_t *e, json_t *object, str
 	return child->name ? 0 : sg_error_nomem(r->err);
 }
 
-static int build_member(
-	struct reader *r, unsigned depth, struct mark *child, json_t *object, unsigned *ret_height)
+static int build_member(struct reader *r, unsigned depth, struct sg_mark *child, json_t *object,
+	unsigned *ret_height)
 {
 	autoevent e;
 	int code = next_event(r, &e);
@@ -310,14 +279,14 @@ static int build_member(
 }
 
 static int build_members(
-	struct reader *r, unsigned depth, struct mark *m, json_t *object, unsigned *ret_height)
+	struct reader *r, unsigned depth, struct sg_mark *m, json_t *object, unsigned *ret_height)
 {
 	for (;;) {
 		autoevent e;
 		int code = next_event(r, &e);
 		if (code < 0 || e.type == YAML_MAPPING_END_EVENT)
 			return code;
-		struct mark *child = mark_add(m);
+		struct sg_mark *child = sg_mark_add(m);
 		code = child ? read_key(r, &e, object, child) : sg_error_nomem(r->err);
 		if (code == 0)
 			code = build_member(r, depth, child, object, ret_height);
@@ -326,8 +295,8 @@ static int build_members(
 	}
 }
 
-static int build_collection(
-	struct reader *r, const yaml_event_t *e, unsigned depth, struct mark *m, struct built *ret)
+static int build_collection(struct reader *r, const yaml_event_t *e, unsigned depth,
+	struct sg_mark *m, struct built *ret)
 {
 	bool list = e->type == YAML_SEQUENCE_START_EVENT;
 	int code = list ? enter(r, e, depth, e->data.sequence_start.tag, YAML_SEQ_TAG)
@@ -355,8 +324,8 @@ static int build_collection(
 }
 
 /* The value that starts with event e. depth counts the collections around it. */
-static int build(
-	struct reader *r, const yaml_event_t *e, unsigned depth, struct mark *m, struct built *ret)
+static int build(struct reader *r, const yaml_event_t *e, unsigned depth, struct sg_mark *m,
+	struct built *ret)
 {
 	m->line = (int)e->start_mark.line + 1;
 	m->column = (int)e->start_mark.column + 1;
@@ -371,7 +340,7 @@ static int build(
 
 /* -- the document --------------------------------------------------------------------------- */
 
-static int read_document(struct reader *r, struct mark *root, struct built *ret)
+static int read_document(struct reader *r, struct sg_mark *root, struct built *ret)
 {
 	autoevent start;
 	int code = next_event(r, &start); /* stream start */
@@ -429,7 +398,7 @@ int sg_yaml_read_text(
 		return sg_error_nomem(err);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
-	struct sg_yaml y = {.path = strdup(name), .marks = calloc(1, sizeof(struct mark))};
+	struct sg_yaml y = {.path = strdup(name), .marks = calloc(1, sizeof(struct sg_mark))};
 	struct built b = {0};
 	int code = y.path && y.marks ? read_document(&r, y.marks, &b) : sg_error_nomem(err);
 	reader_finish(&r);
@@ -454,50 +423,14 @@ void sg_yaml_finish(struct sg_yaml *y)
 {
 	free(y->path);
 	json_decref(y->root);
-	if (y->marks)
-		mark_finish(y->marks);
-	free(y->marks);
+	sg_mark_destroy(y->marks);
 	*y = (struct sg_yaml){0};
-}
-
-/* Does the reference token at p (up to '/' or the end) name this key? */
-static bool token_is(const char *p, const char *name)
-{
-	for (; *p && *p != '/'; p++, name++) {
-		char c = *p;
-		if (c == '~' && (p[1] == '0' || p[1] == '1'))
-			c = *++p == '0' ? '~' : '/';
-		if (c != *name)
-			return false;
-	}
-	return *name == '\0';
-}
-
-static const struct mark *child_of(const struct mark *m, const char *p)
-{
-	if (m->n_children && !m->children[0].name) {
-		char *end;
-		unsigned long i = strtoul(p, &end, 10);
-		return (*end == '/' || !*end) && i < m->n_children ? &m->children[i] : NULL;
-	}
-	for (size_t i = 0; i < m->n_children; i++)
-		if (token_is(p, m->children[i].name))
-			return &m->children[i];
-	return NULL;
 }
 
 void sg_yaml_mark(
 	const struct sg_yaml *y, const char *pointer, int key, int *ret_line, int *ret_column)
 {
-	const struct mark *m = y->marks;
-	const char *p = pointer;
-	while (*p == '/') {
-		const struct mark *child = child_of(m, ++p);
-		if (!child)
-			break;
-		m = child;
-		p += strcspn(p, "/");
-	}
+	const struct sg_mark *m = sg_mark_find(y->marks, pointer);
 	*ret_line = key && m->key_line ? m->key_line : m->line;
 	*ret_column = key && m->key_line ? m->key_column : m->column;
 }
