@@ -1,0 +1,128 @@
+"""`stargraph embed` against sentence-transformers: ids exactly, vectors within 1e-6, on every kernel
+that this CPU runs; the same bytes whatever the order, company, number of workers or interruption."""
+import array
+import json
+import os
+import pathlib
+import random
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[3]
+STARGRAPH = TOP / os.environ.get("SG_BUILD", "build") / "core/stargraph"
+MODEL = os.environ["SG_MODEL_DIR"]
+HERE = pathlib.Path(__file__).resolve().parent
+GOLDEN = [json.loads(line) for line in (HERE / "texts.jsonl").open()]
+VECTORS = array.array("f", (HERE / "vectors.f32").read_bytes())
+EXACT = ["reference", "blas", "avx2", "avx512"]
+
+
+def runs_here(kernel):
+    return subprocess.run([STARGRAPH, "model", "info", "--model", MODEL, "--kernel", kernel],
+                          capture_output=True).returncode == 0
+
+
+def embed(texts, *options, check=True):
+    data = "".join(json.dumps({"text": t}) + "\n" for t in texts)
+    return subprocess.run([STARGRAPH, "embed", "--model", MODEL, *options], input=data.encode(),
+                          capture_output=True, check=check)
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [g["text"] for g in GOLDEN]
+
+
+@pytest.fixture(scope="module")
+def output(texts):
+    return embed(texts).stdout.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("kernel", [k for k in EXACT if runs_here(k)])
+def test_vectors_are_those_of_sentence_transformers(kernel):
+    # The reference takes 7 ms a token: only short texts.
+    chosen = [i for i, g in enumerate(GOLDEN) if kernel != "reference" or len(g["ids"]) <= 24]
+    lines = embed([GOLDEN[i]["text"] for i in chosen], "--kernel", kernel).stdout.splitlines()
+    assert len(lines) == len(chosen) > 40
+    worst = 0.0
+    for i, line in zip(chosen, lines):
+        got, want = json.loads(line), GOLDEN[i]
+        assert set(got) == {"ids", "tokens", "truncated", "embedding"}
+        assert got["ids"] == want["ids"], want["text"]
+        assert got["tokens"] == len(want["ids"])
+        vector = VECTORS[384 * i:384 * i + 384]
+        worst = max(worst, max(abs(a - b) for a, b in zip(got["embedding"], vector)))
+        assert abs(sum(x * x for x in got["embedding"]) - 1) < 1e-5
+    assert worst <= 1e-6
+
+
+def test_the_reference_runs_everywhere():
+    assert runs_here("reference") and runs_here("blas")
+
+
+def test_truncation_is_reported(texts, output):
+    long = [json.loads(line)["truncated"] for line in output]
+    assert any(long) and not all(long)
+    at_limit = json.loads(embed(["x " * 254]).stdout)
+    over = json.loads(embed(["x " * 255]).stdout)
+    assert (at_limit["tokens"], at_limit["truncated"]) == (256, False)
+    assert (over["tokens"], over["truncated"]) == (256, True)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_same_bytes_in_any_order_and_with_any_number_of_workers(workers, texts, output):
+    order = list(range(len(texts)))
+    random.Random(workers).shuffle(order)
+    shuffled = embed([texts[i] for i in order], "--workers", str(workers)).stdout
+    assert shuffled.splitlines(keepends=True) == [output[i] for i in order]
+
+
+def test_same_bytes_alone(texts, output):
+    for i in range(0, len(texts), 10):
+        assert embed([texts[i]]).stdout == output[i]
+
+
+@pytest.mark.parametrize("cut", ["empty", "whole lines", "half a line", "complete"])
+def test_resume_continues_to_the_same_bytes(cut, texts, output, tmp_path):
+    whole = b"".join(output)
+    keep = {"empty": 0, "whole lines": len(b"".join(output[:40])),
+            "half a line": len(b"".join(output[:40])) + 1000, "complete": len(whole)}[cut]
+    out = tmp_path / "out.jsonl"
+    out.write_bytes(whole[:keep])
+    embed(texts, "--resume", out)
+    assert out.read_bytes() == whole
+
+
+def test_resume_refuses_another_input(texts, output, tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_bytes(b"".join(output[:40]))
+    r = embed(texts[1:], "--resume", out, check=False)
+    assert r.returncode == 2 and b"is not the output of" in r.stderr
+    assert out.read_bytes() == b"".join(output[:40])
+    short = embed(texts[:3], "--resume", out, check=False)
+    assert short.returncode == 2 and b"not an output of it" in short.stderr
+
+
+def test_output_is_never_overwritten(texts, tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_bytes(b"precious")
+    r = embed(texts[:1], "--output", out, check=False)
+    assert r.returncode == 2 and b"--resume" in r.stderr and out.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("bad, says", [
+    (b"not json\n", b"input line 3"), (b'{"text": 7}\n', b'a string "text"'), (b"[]\n", b'a string "text"'),
+    (b'{"text": "\xff"}\n', b"input line 3"), (b"\n", b"input line 3"), (b'{"text": "x"', b"input line 3"),
+    (b"[" * 100 + b"\n", b"nested deeper"), (b'{"text": "' + b"a" * (17 << 20) + b'"}\n', b"longer than"),
+])
+def test_a_bad_line_ends_the_run_after_what_came_before_it(bad, says, output, texts):
+    good = b"".join(json.dumps({"text": t}).encode() + b"\n" for t in texts[:2])
+    r = subprocess.run([STARGRAPH, "embed", "--model", MODEL], input=good + bad, capture_output=True)
+    assert r.returncode in (1, 2) and says in r.stderr
+    assert r.stdout.splitlines(keepends=True) == output[:2]
+
+
+def test_empty_input():
+    r = embed([])
+    assert r.stdout == b"" and r.stderr == b""
