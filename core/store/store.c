@@ -20,6 +20,7 @@
 static const char *const table_names[SG_TABLE_COUNT] = {
 	[SG_TABLE_META] = "meta",
 	[SG_TABLE_RUN] = "run",
+	[SG_TABLE_RUN_INPUT] = "run-input",
 	[SG_TABLE_RUN_BY_TIME] = "run-by-time",
 	[SG_TABLE_STEP] = "step",
 	[SG_TABLE_STEP_INDEX] = "step-index",

@@ -29,6 +29,7 @@ struct sg_cursor;
 enum sg_table {
 	SG_TABLE_META, /* text key -> text value: format version, install id, epochs, audit head */
 	SG_TABLE_RUN,  /* run id -> run row */
+	SG_TABLE_RUN_INPUT,   /* run id -> the parameters it was started with, written once */
 	SG_TABLE_RUN_BY_TIME, /* 8-byte BE start time µs + run id -> "" */
 	SG_TABLE_STEP,	      /* 8-byte BE log sequence -> checkpoint record (append only) */
 	SG_TABLE_STEP_INDEX,  /* run id NUL 4-byte BE step (+ branch) -> 8-byte BE log sequence */
@@ -37,7 +38,8 @@ enum sg_table {
 	SG_TABLE_GRAPH, /* graph hash -> canonical document text, so that old runs can be replayed
 			 */
 	SG_TABLE_BLOB,	/* sha-256 hex -> bytes: recorded outside results, artifacts */
-	SG_TABLE_LIVE,	/* run id -> "": runs that have not ended, so that a start need not read all */
+	SG_TABLE_LIVE,	/* run id -> "": runs that have not ended, so that a start need not read all
+			 */
 	SG_TABLE_RUN_EVENTS, /* run id NUL 8-byte BE audit sequence -> the 8-byte BE sequences of
 				the run's lines of one batch, the key's own included */
 	SG_TABLE_COUNT,
@@ -81,13 +83,14 @@ int sg_txn_get(struct sg_txn *t, enum sg_table table, struct sg_span key, struct
 /* append: the key is greater than all in the table (packs pages full). */
 int sg_txn_put(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_span val,
 	bool append, struct sg_error *err);
+/* Positive outcome 1: the key is there already, nothing was written. */
+int sg_txn_put_new(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_span val,
+	struct sg_error *err);
 /* Puts val under the next free 8-byte sequence of a table that is keyed so (0 when it is empty). */
 int sg_txn_append(struct sg_txn *t, enum sg_table table, struct sg_span val, uint64_t *ret_seq,
 	struct sg_error *err);
-/* Room for len bytes at the end as sg_txn_append, to be filled by the caller before the next call
- * on t. */
-int sg_txn_append_reserve(struct sg_txn *t, enum sg_table table, size_t len, void **ret_room,
-	uint64_t *ret_seq, struct sg_error *err);
+/* The sequence that sg_txn_append would take. */
+int sg_txn_next_seq(struct sg_txn *t, enum sg_table table, uint64_t *ret_seq, struct sg_error *err);
 /* Positive outcome 1: no such key. */
 int sg_txn_del(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_error *err);
 int sg_txn_count(struct sg_txn *t, enum sg_table table, uint64_t *ret, struct sg_error *err);

@@ -84,32 +84,32 @@ int sg_txn_put(struct sg_txn *t, enum sg_table table, struct sg_span key, struct
 	return rc ? sg_store_error(rc, err, "cannot write", t->store->path) : 0;
 }
 
-int sg_txn_append_reserve(struct sg_txn *t, enum sg_table table, size_t len, void **ret_room,
-	uint64_t *ret_seq, struct sg_error *err)
+int sg_txn_put_new(struct sg_txn *t, enum sg_table table, struct sg_span key, struct sg_span val,
+	struct sg_error *err)
+{
+	MDB_val k = val_of(key), v = val_of(val);
+	int rc = mdb_put(t->txn, t->store->tables[table], &k, &v, MDB_NOOVERWRITE);
+	if (rc == MDB_KEYEXIST)
+		return 1;
+	return rc ? sg_store_error(rc, err, "cannot write", t->store->path) : 0;
+}
+
+int sg_txn_next_seq(struct sg_txn *t, enum sg_table table, uint64_t *ret_seq, struct sg_error *err)
 {
 	MDB_cursor *c;
+	MDB_val k, v;
 	int rc = mdb_cursor_open(t->txn, t->store->tables[table], &c);
 	if (rc)
 		return sg_store_error(rc, err, "cannot read", t->store->path);
-	MDB_val k, v;
-	uint64_t seq = 0;
 	rc = mdb_cursor_get(c, &k, &v, MDB_LAST);
-	if (rc == 0 && k.mv_size != 8)
-		rc = MDB_CORRUPTED;
-	else if (rc == 0)
+	uint64_t seq = 0;
+	if (rc == 0 && k.mv_size == 8)
 		seq = sg_be64_read(k.mv_data) + 1;
-	else if (rc == MDB_NOTFOUND)
-		rc = 0;
-	uint8_t key[8];
-	sg_be64(seq, key);
-	k = (MDB_val){sizeof(key), key};
-	v = (MDB_val){len, NULL};
-	if (rc == 0)
-		rc = mdb_cursor_put(c, &k, &v, MDB_APPEND | MDB_RESERVE);
+	else if (rc == 0)
+		rc = MDB_CORRUPTED;
 	mdb_cursor_close(c);
-	if (rc)
-		return sg_store_error(rc, err, "cannot append to", t->store->path);
-	*ret_room = v.mv_data;
+	if (rc && rc != MDB_NOTFOUND)
+		return sg_store_error(rc, err, "cannot read", t->store->path);
 	*ret_seq = seq;
 	return 0;
 }
@@ -117,10 +117,15 @@ int sg_txn_append_reserve(struct sg_txn *t, enum sg_table table, size_t len, voi
 int sg_txn_append(struct sg_txn *t, enum sg_table table, struct sg_span val, uint64_t *ret_seq,
 	struct sg_error *err)
 {
-	void *room;
-	int r = sg_txn_append_reserve(t, table, val.len, &room, ret_seq, err);
-	if (r == 0 && val.len)
-		memcpy(room, val.data, val.len);
+	uint64_t seq;
+	uint8_t key[8];
+	int r = sg_txn_next_seq(t, table, &seq, err);
+	if (r < 0)
+		return r;
+	sg_be64(seq, key);
+	r = sg_txn_put(t, table, SG_SPAN(key, sizeof(key)), val, true, err);
+	if (r == 0)
+		*ret_seq = seq;
 	return r;
 }
 
