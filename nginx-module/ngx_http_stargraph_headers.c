@@ -233,6 +233,12 @@ ngx_http_stargraph_scan_headers(ngx_http_request_t *r,
     unlinked = 0;
     prev = NULL;
 
+    if (list->last == NULL) {
+        /* a request line that nginx could not read: there is no list yet */
+
+        return ngx_list_init(list, r->pool, 8, sizeof(ngx_table_elt_t));
+    }
+
     for (part = &list->part; part; part = part->next) {
 
         i = 0;

@@ -250,6 +250,29 @@ ngx_http_stargraph_push_identity(ngx_http_request_t *r,
 
 
 /*
+ * The request goes on as one without a body, whatever the report's location
+ * says about bodies; what the client still sends of it ends with the
+ * connection, or with the HTTP/2 stream.
+ */
+
+static void
+ngx_http_stargraph_drop_body(ngx_http_request_t *r)
+{
+    r->keepalive = 0;
+    r->expect_tested = 1;
+
+    r->headers_in.content_length_n = -1;
+    r->headers_in.chunked = 0;
+
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        r->stream->skip_data = 1;
+    }
+#endif
+}
+
+
+/*
  * The core is told, and answers 400 when its audit record is durable.  What
  * was asked for goes nowhere: the report has a method, a target and no body
  * of its own.
@@ -270,12 +293,7 @@ ngx_http_stargraph_report_refused(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    r->keepalive = 0;
-    r->expect_tested = 1;
-
-    if (ngx_http_discard_request_body(r) != NGX_OK) {
-        return NGX_HTTP_BAD_REQUEST;
-    }
+    ngx_http_stargraph_drop_body(r);
 
     if (r->method != NGX_HTTP_HEAD) {
         r->method = NGX_HTTP_GET;

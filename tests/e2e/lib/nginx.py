@@ -130,5 +130,8 @@ class Nginx:
 
     __enter__ = start
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stop()
+        if kind is None:
+            for bad in ("exited on signal", "[alert]", "AddressSanitizer"):
+                assert bad not in self.log(), self.log()
