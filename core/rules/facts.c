@@ -104,17 +104,19 @@ static int put_typed(
 	return 0;
 }
 
-static int assert_field(struct sg_rules *r, const struct sg_mirror *m, const json_t *v,
-	const char *const provenance[6], struct sg_error *err)
+static int assert_field(
+	struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct sg_error *err)
 {
 	if (json_is_string(v) && json_string_length(v) > SG_RULE_STRING_MAX)
 		return too_long(m->name, json_string_length(v), err);
-	json_t *widened = m->type == SG_SLOT_FLOAT && json_is_integer(v)
-				  ? json_real((double)json_integer_value(v))
-				  : NULL;
-	sg_autobuf text = SG_BUF_INIT(SG_RULE_STRING_MAX + 1);
-	sg_text_python(widened ? widened : v, &text);
-	json_decref(widened);
+	sg_autobuf text = SG_BUF_INIT(64);
+	if (m->type == SG_SLOT_FLOAT && json_is_integer(v)) {
+		json_t *real = json_real((double)json_integer_value(v));
+		sg_text_python(real, &text);
+		json_decref(real);
+	} else if (m->type != SG_SLOT_STRING) {
+		sg_text_python(v, &text);
+	}
 	struct fact *f = begin(r, m->clips, err);
 	if (!f)
 		return -err->code;
@@ -123,9 +125,17 @@ static int assert_field(struct sg_rules *r, const struct sg_mirror *m, const jso
 		return sg_error_set(
 			err, SG_EINVALID, NULL, "state field %s is not of its type", m->name);
 	}
-	put_text(r, f, 0, STRING, text.data ? text.data : "");
-	for (int i = 0; i < 6; i++)
-		put_text(r, f, 2 + i, STRING, provenance[i]);
+	struct field *fields = f->theProposition.theFields;
+	if (m->type == SG_SLOT_STRING) {
+		fields[0].type = STRING;
+		fields[0].value = fields[1].value;
+	} else {
+		put_text(r, f, 0, STRING, text.data ? text.data : "");
+	}
+	for (int i = 0; i < 6; i++) {
+		f->theProposition.theFields[2 + i].type = STRING;
+		f->theProposition.theFields[2 + i].value = r->provenance.symbols[i];
+	}
 	return submit(r, f, err);
 }
 
@@ -215,21 +225,43 @@ static int assert_node(struct sg_rules *r, const char *node_id, struct sg_error 
 	return submit(r, f, err);
 }
 
-static int assert_mirrors(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
+void sg_facts_drop_provenance(struct sg_rules *r)
 {
+	for (int i = 0; i < 6; i++) {
+		if (r->provenance.symbols[i])
+			DecrementSymbolCount(r->env, r->provenance.symbols[i]);
+		r->provenance.symbols[i] = NULL;
+	}
+	sg_buf_reset(&r->provenance.text);
+}
+
+static int take_provenance(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
+{
+	static const char *const names[6] = {
+		"_origin", "_source", "_run_id", "_step", "_confidence", "_timestamp"};
 	char step[24];
 	(void)snprintf(step, sizeof(step), "%lld", (long long)in->step);
-	const char *provenance[6] = {"state", "mirror", in->run_id ? in->run_id : "", step, "1.0",
+	const char *texts[6] = {"state", "mirror", in->run_id ? in->run_id : "", step, "1.0",
 		in->timestamp ? in->timestamp : ""};
-	for (size_t i = 0; i < r->n_mirrors; i++) {
-		const json_t *v = json_object_get(in->state, r->mirrors[i].name);
-		if (!v || json_is_null(v))
-			continue;
-		int e = assert_field(r, &r->mirrors[i], v, provenance, err);
-		if (e < 0)
-			return e;
+	sg_facts_drop_provenance(r);
+	for (int i = 0; i < 6; i++) {
+		r->provenance.symbols[i] = EnvAddSymbol(r->env, texts[i]);
+		IncrementSymbolCount(r->provenance.symbols[i]);
+		sg_text_slot(names[i], texts[i], &r->provenance.text);
 	}
-	return 0;
+	sg_buf_addc(&r->provenance.text, ')');
+	return r->provenance.text.failed ? too_long("the run's id", 0, err) : 0;
+}
+
+static int assert_mirrors(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
+{
+	int e = take_provenance(r, in, err);
+	for (size_t i = 0; e == 0 && i < r->n_mirrors; i++) {
+		const json_t *v = json_object_get(in->state, r->mirrors[i].name);
+		if (v && !json_is_null(v))
+			e = assert_field(r, &r->mirrors[i], v, err);
+	}
+	return e;
 }
 
 int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)

@@ -89,6 +89,12 @@ struct sg_network {
 	size_t n_templates;
 };
 
+/* The provenance of a step's mirrored facts: interned once, and as text once. */
+struct sg_provenance {
+	struct symbolHashNode *symbols[6]; /* each held with a count of ours */
+	struct sg_buf text;		   /* ` (_origin "state") … (_timestamp "…"))` */
+};
+
 struct sg_rules {
 	void *env;
 	struct sg_mirror *mirrors;
@@ -99,10 +105,11 @@ struct sg_rules {
 	struct sg_rules_limits limits;
 	struct sg_network network;
 	struct deftemplate *t_node, *t_action, *t_violation;
-	bool dirty;		  /* an error or halt: rebuild before the next step */
-	struct sg_buf said;	  /* what CLIPS printed as errors */
-	int64_t deadline_us;	  /* of the step */
-	long memory_base;	  /* bytes of the prepared environment */
+	bool dirty;	     /* an error or halt: rebuild before the next step */
+	struct sg_buf said;  /* what CLIPS printed as errors */
+	int64_t deadline_us; /* of the step */
+	long memory_base;    /* bytes of the prepared environment */
+	struct sg_provenance provenance;
 	struct sg_error *failure; /* where the sandbox's own functions report, during a step */
 };
 
@@ -120,10 +127,13 @@ void sg_network_added(struct sg_rules *r, const struct fact *f);
 int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error *err);
 /* text.c */
 void sg_text_python(const json_t *v, struct sg_buf *out);
-void sg_text_fact(const struct fact *f, struct sg_buf *out);
+void sg_text_fact(const struct sg_rules *r, const struct fact *f, struct sg_buf *out);
+/* ` (name "text")` with CLIPS's escapes. */
+void sg_text_slot(const char *name, const char *text, struct sg_buf *out);
 json_t *sg_text_slots(const struct fact *f);
 /* facts.c */
 int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err);
+void sg_facts_drop_provenance(struct sg_rules *r);
 int sg_facts_failed(struct sg_rules *r, struct sg_error *err);
 /* rules.c: index + 1 of a construct is kept in its rules' headers. */
 int sg_rules_build_all(struct sg_rules *r, struct sg_error *err);

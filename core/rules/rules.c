@@ -78,6 +78,8 @@ int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 static int prepare(struct sg_rules *r, struct sg_error *err)
 {
 	sg_network_finish(&r->network);
+	memset(r->provenance.symbols, 0,
+		sizeof(r->provenance.symbols)); /* they go with the old one */
 	sg_sandbox_close(r);
 	sg_buf_reset(&r->said);
 	r->failure = NULL;
@@ -102,6 +104,7 @@ int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, str
 	if (!r)
 		return sg_error_nomem(err);
 	r->said = SG_BUF_INIT(SG_RULE_ERROR_MAX);
+	r->provenance.text = SG_BUF_INIT(SG_RULE_TEXT_MAX);
 	set_limits(r, &spec->limits);
 	int e = sg_source_make(r, spec, err);
 	if (e == 0)
@@ -131,10 +134,18 @@ void sg_rules_destroy(struct sg_rules *r)
 	free(r->mirrors);
 	sg_templates_finish(&r->templates);
 	sg_buf_finish(&r->said);
+	sg_buf_finish(&r->provenance.text);
 	free(r);
 }
 
 /* ---- one step ---- */
+
+static void add_index(struct sg_buf *out, long long index)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%sf-%lld", out->len ? "," : "", index);
+	sg_buf_add(out, text, (size_t)n);
+}
 
 static void add_matched(const struct partialMatch *basis, struct sg_buf *out)
 {
@@ -142,7 +153,7 @@ static void add_matched(const struct partialMatch *basis, struct sg_buf *out)
 		const struct alphaMatch *m = basis->binds[i].gm.theMatch;
 		const struct fact *f = m ? (const struct fact *)m->matchingItem : NULL;
 		if (f)
-			sg_buf_addf(out, "%sf-%lld", out->len ? "," : "", f->factIndex);
+			add_index(out, f->factIndex);
 	}
 }
 
@@ -284,6 +295,19 @@ static int fire_all(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_er
 	return 0;
 }
 
+/* Eight bytes at a time: most facts are, and Jansson's UTF-8 check is slow. */
+static bool ascii(const char *s, size_t n)
+{
+	uint64_t all = 0, word;
+	for (; n >= sizeof(word); n -= sizeof(word), s += sizeof(word)) {
+		memcpy(&word, s, sizeof(word));
+		all |= word;
+	}
+	for (; n > 0; n--, s++)
+		all |= (unsigned char)*s;
+	return (all & 0x8080808080808080ULL) == 0;
+}
+
 static int take_facts(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_error *err)
 {
 	size_t n = 0;
@@ -293,9 +317,10 @@ static int take_facts(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_
 	for (struct fact *f = EnvGetNextFact(r->env, NULL); f && o->facts && o->fact_indices;
 		f = EnvGetNextFact(r->env, f)) {
 		sg_buf_reset(&text);
-		sg_text_fact(f, &text);
+		sg_text_fact(r, f, &text);
 		/* only rule code can have cut a character: kept out of the record, not made up */
-		json_t *s = json_stringn(text.data, text.len);
+		json_t *s = ascii(text.data, text.len) ? json_stringn_nocheck(text.data, text.len)
+						       : json_stringn(text.data, text.len);
 		if (!s) {
 			r->dirty = true;
 			return sg_error_set(err, SG_EINVALID, "rule-error",

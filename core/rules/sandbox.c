@@ -261,6 +261,14 @@ static void remove_functions(void *env)
 	}
 }
 
+/* Every reset would make (initial-object), by messages; nothing here has objects. */
+static void remove_initial_object(void *env)
+{
+	void *it = EnvFindDefinstances(env, "initial-object");
+	if (it)
+		(void)EnvUndefinstances(env, it);
+}
+
 static void remove_constructs(void *env)
 {
 	static const char *const names[] = {"defmodule", "defglobal", "deffunction", "defgeneric",
@@ -283,6 +291,7 @@ int sg_sandbox_open(struct sg_rules *r, struct sg_error *err)
 		return sg_error_nomem(err);
 	SetEnvironmentContext(env, r);
 	(void)EnvSetOutOfMemoryFunction(env, no_memory);
+	remove_initial_object(env);
 	remove_functions(env);
 	remove_constructs(env);
 	replace_function(env, "div", 'l', ANY_FN(fn_div), "2*n");

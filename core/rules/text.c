@@ -7,6 +7,18 @@
 
 #include "rules/internal.h"
 
+static void add_integer(struct sg_buf *out, long long v)
+{
+	char text[24], *p = text + sizeof(text);
+	unsigned long long rest = v < 0 ? 0ULL - (unsigned long long)v : (unsigned long long)v;
+	do
+		*--p = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (v < 0)
+		*--p = '-';
+	sg_buf_add(out, p, (size_t)(text + sizeof(text) - p));
+}
+
 /* repr(float): the shortest digits that read back the same, exponent outside 1e-4 … 1e16. */
 static void python_float(double v, struct sg_buf *out)
 {
@@ -42,7 +54,7 @@ void sg_text_python(const json_t *v, struct sg_buf *out)
 	if (json_is_string(v))
 		sg_buf_add(out, json_string_value(v), json_string_length(v));
 	else if (json_is_integer(v))
-		sg_buf_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		add_integer(out, json_integer_value(v));
 	else if (json_is_real(v))
 		python_float(json_real_value(v), out);
 	else
@@ -71,7 +83,7 @@ static void add_value(struct sg_buf *out, int type, const void *value)
 	case STRING: add_quoted(out, ValueToString(value)); break;
 	case SYMBOL:
 	case INSTANCE_NAME: sg_buf_adds(out, ValueToString(value)); break;
-	case INTEGER: sg_buf_addf(out, "%lld", ValueToLong(value)); break;
+	case INTEGER: add_integer(out, ValueToLong(value)); break;
 	case FLOAT:
 		(void)snprintf(number, sizeof(number), "%.17g", ValueToDouble(value));
 		sg_buf_adds(out, number);
@@ -93,7 +105,27 @@ static void add_multifield(struct sg_buf *out, const struct multifield *m)
 	}
 }
 
-void sg_text_fact(const struct fact *f, struct sg_buf *out)
+void sg_text_slot(const char *name, const char *text, struct sg_buf *out)
+{
+	sg_buf_adds(out, " (");
+	sg_buf_adds(out, name);
+	sg_buf_addc(out, ' ');
+	add_quoted(out, text);
+	sg_buf_addc(out, ')');
+}
+
+/* A mirrored fact of this step: its last six slots are the step's provenance. */
+static bool has_provenance(const struct sg_rules *r, const struct fact *f)
+{
+	if (f->whichDeftemplate->numberOfSlots != 8 || !r->provenance.text.len)
+		return false;
+	for (int i = 0; i < 6; i++)
+		if (f->theProposition.theFields[2 + i].value != r->provenance.symbols[i])
+			return false;
+	return true;
+}
+
+void sg_text_fact(const struct sg_rules *r, const struct fact *f, struct sg_buf *out)
 {
 	const struct field *field = f->theProposition.theFields;
 	sg_buf_addc(out, '(');
@@ -101,6 +133,15 @@ void sg_text_fact(const struct fact *f, struct sg_buf *out)
 	if (f->whichDeftemplate->implied) {
 		add_multifield(out, field->value);
 		sg_buf_addc(out, ')');
+		return;
+	}
+	if (has_provenance(r, f)) {
+		sg_buf_adds(out, " (value ");
+		add_value(out, field[0].type, field[0].value);
+		sg_buf_adds(out, ") (typed ");
+		add_value(out, field[1].type, field[1].value);
+		sg_buf_addc(out, ')');
+		sg_buf_add(out, r->provenance.text.data, r->provenance.text.len);
 		return;
 	}
 	for (const struct templateSlot *s = f->whichDeftemplate->slotList; s;
