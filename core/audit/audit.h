@@ -47,8 +47,8 @@ uint64_t sg_audit_next(const struct sg_audit *a);
 /* Before commit: the new head into t. */
 int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err);
 /* After a successful commit: append the remembered lines and fdatasync. An error here means the
- * process must stop (the store is ahead; the next start repairs); but after SG_ENOSPACE it may be called
- * again when there is room: it goes on behind what the file holds. */
+ * process must stop (the store is ahead; the next start repairs); but after SG_ENOSPACE it may be
+ * called again when there is room: it goes on behind what the file holds. */
 int sg_audit_flush(struct sg_audit *a, struct sg_error *err);
 /* After a failed or aborted transaction: forget what was put since the last flush. */
 void sg_audit_rollback(struct sg_audit *a);

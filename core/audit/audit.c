@@ -1,0 +1,201 @@
+/* The chain: sequence, previous hash, head. One object, owned by the writer thread. */
+#include "audit/audit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "audit/internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#define HEAD_MAX 256
+
+int sg_audit_head_get(struct sg_txn *t, struct sg_audit_chain *ret, struct sg_error *err)
+{
+	struct sg_span v;
+	int r = sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT(SG_AUDIT_HEAD_KEY), &v, err);
+	if (r)
+		return r;
+	char text[HEAD_MAX] = "", hex[SG_SHA256_HEX] = "";
+	struct sg_audit_chain c = {0};
+	uint64_t seq = 0;
+	if (v.len < sizeof(text))
+		memcpy(text, v.data, v.len);
+	int n = sscanf(
+		text, "%" SCNu64 " %64s %" SCNu64 " %" SCNu64, &seq, hex, &c.offset, &c.first);
+	if (n != 4 || sg_hex_decode(hex, strlen(hex), c.last, sizeof(c.last)) < 0 || c.first > seq)
+		return sg_error_set(err, SG_ECORRUPT, "audit-store",
+			"the store's audit head is malformed; restore a backup");
+	c.next = seq + 1;
+	*ret = c;
+	return 0;
+}
+
+int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err)
+{
+	char text[HEAD_MAX], hex[SG_SHA256_HEX];
+	if (a->now.next == 0)
+		return 0;
+	sg_hex_encode(a->now.last, sizeof(a->now.last), hex);
+	(void)snprintf(text, sizeof(text), "%" PRIu64 " %s %" PRIu64 " %" PRIu64, a->now.next - 1,
+		hex, a->now.offset, a->now.first);
+	return sg_txn_put(
+		t, SG_TABLE_META, SG_KEY_TEXT(SG_AUDIT_HEAD_KEY), SG_KEY_TEXT(text), false, err);
+}
+
+int sg_audit_put(
+	struct sg_audit *a, struct sg_txn *t, const struct sg_audit_event *e, struct sg_error *err)
+{
+	int r = sg_audit_line(&a->line, a->now.next, a->now.last, e, err);
+	if (r < 0)
+		return r;
+	uint8_t key[8];
+	sg_be64(a->now.next, key);
+	size_t before = a->pending.len;
+	sg_buf_add(&a->pending, a->line.data, a->line.len);
+	sg_buf_addc(&a->pending, '\n');
+	if (a->pending.failed)
+		return sg_error_set(err, SG_ELIMIT, NULL,
+			"more than %u bytes of audit records in one batch", SG_AUDIT_BATCH_MAX);
+	r = sg_txn_put(t, SG_TABLE_AUDIT, SG_SPAN(key, sizeof(key)),
+		SG_SPAN(a->line.data, a->line.len), true, err);
+	if (r < 0) {
+		a->pending.len = before;
+		return r;
+	}
+	sg_sha256(a->line.data, a->line.len, a->now.last);
+	a->now.next++;
+	a->now.offset += a->line.len + 1;
+	return 0;
+}
+
+void sg_audit_rollback(struct sg_audit *a)
+{
+	a->now = a->durable;
+	sg_buf_reset(&a->pending);
+}
+
+int sg_audit_flush(struct sg_audit *a, struct sg_error *err)
+{
+	if (a->pending.len == 0)
+		return 0;
+	int r = sg_audit_file_check(a, err);
+	if (r == 0)
+		r = sg_audit_file_append(a, a->pending.data, a->pending.len, err);
+	if (r < 0)
+		return r;
+	a->durable = a->now;
+	sg_buf_reset(&a->pending);
+	return 0;
+}
+
+/* One record in a transaction of its own. */
+static int write_alone(struct sg_audit *a, const struct sg_audit_event *e, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	int r = sg_txn_begin(a->store, true, &t, err);
+	if (r == 0)
+		r = sg_audit_put(a, t, e, err);
+	if (r == 0)
+		r = sg_audit_put_head(a, t, err);
+	if (r == 0)
+		r = sg_txn_commit(sg_steal(t), err);
+	return r < 0 ? r : sg_audit_flush(a, err);
+}
+
+static int genesis(struct sg_audit *a, struct sg_error *err)
+{
+	char payload[160];
+	struct stat st;
+	if (fstat(a->fd, &st) < 0 || st.st_size != 0)
+		return sg_error_set(err, SG_EREFUSED, "audit-mismatch",
+			"audit log %s has lines, but the store has none: it belongs to another "
+			"state directory; move it away or restore its store",
+			a->path);
+	(void)snprintf(payload, sizeof(payload),
+		"{\"format\":\"stargraph-audit-v1\",\"install\":\"%s\"}",
+		sg_store_install_id(a->store));
+	struct sg_audit_event e = {
+		.ts_us = sg_clock_utc_us(),
+		.actor = "system",
+		.type = "genesis",
+		.step = -1,
+		.payload = payload,
+		.confidence = 1.0,
+	};
+	return write_alone(a, &e, err);
+}
+
+static int record_repair(struct sg_audit *a, size_t lines, struct sg_error *err)
+{
+	char payload[128];
+	(void)snprintf(payload, sizeof(payload), "{\"first\":%" PRIu64 ",\"lines\":%zu}",
+		a->now.next - lines, lines);
+	struct sg_audit_event e = {
+		.ts_us = sg_clock_utc_us(),
+		.actor = "system",
+		.type = "audit_repaired",
+		.step = -1,
+		.payload = payload,
+		.confidence = 1.0,
+	};
+	return write_alone(a, &e, err);
+}
+
+static int start(struct sg_audit *a, size_t *ret_repaired, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	size_t repaired = 0;
+	int r = sg_txn_begin(a->store, false, &t, err);
+	if (r == 0)
+		r = sg_audit_head_get(t, &a->now, err);
+	sg_txn_abort(sg_steal(t));
+	if (r < 0)
+		return r;
+	a->durable = a->now;
+	if (r > 0)
+		r = genesis(a, err);
+	else
+		r = sg_audit_reconcile(a, &repaired, err);
+	if (r == 0 && repaired)
+		r = record_repair(a, repaired, err);
+	if (r == 0)
+		*ret_repaired = repaired;
+	return r;
+}
+
+int sg_audit_open(struct sg_audit **ret, struct sg_store *s, const char *path, size_t *ret_repaired,
+	struct sg_error *err)
+{
+	struct sg_audit *a = calloc(1, sizeof(*a));
+	if (!a)
+		return sg_error_nomem(err);
+	a->store = s;
+	a->fd = -1;
+	a->line = SG_BUF_INIT(SG_AUDIT_LINE_MAX);
+	a->pending = SG_BUF_INIT(SG_AUDIT_BATCH_MAX);
+	a->path = strdup(path);
+	int r = a->path ? sg_audit_file_open(a, err) : sg_error_nomem(err);
+	if (r == 0)
+		r = start(a, ret_repaired, err);
+	if (r < 0) {
+		sg_audit_close(a);
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+void sg_audit_close(struct sg_audit *a)
+{
+	if (!a)
+		return;
+	if (a->fd >= 0)
+		(void)close(a->fd);
+	sg_buf_finish(&a->pending);
+	sg_buf_finish(&a->line);
+	free(a->path);
+	free(a);
+}

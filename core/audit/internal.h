@@ -1,0 +1,51 @@
+/* Shared by the files of the writer; the verifier includes none of this. */
+#ifndef SG_AUDIT_INTERNAL_H
+#define SG_AUDIT_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "audit/audit.h"
+#include "base/buf.h"
+#include "base/hash.h"
+
+#define SG_AUDIT_HEAD_KEY "audit.head"
+#define SG_AUDIT_LINE_MAX (64U << 20) /* bytes of one line */
+#define SG_AUDIT_BATCH_MAX (1U << 30) /* bytes remembered between two flushes */
+
+/* Where the chain stands. */
+struct sg_audit_chain {
+	uint64_t next;		       /* sequence of the next line */
+	uint8_t last[SG_SHA256_BYTES]; /* hash of the last line; zeros before the first */
+	uint64_t offset;	       /* bytes of the current file */
+	uint64_t first;		       /* sequence of the current file's first line */
+};
+
+struct sg_audit {
+	struct sg_store *store;
+	char *path;
+	int fd;
+	dev_t dev; /* of the file as it was opened */
+	ino_t ino;
+	struct sg_audit_chain now, durable; /* with what was put; as of the last flush */
+	struct sg_buf pending;		    /* lines with newlines, put since the last flush */
+	struct sg_buf line;		    /* scratch */
+};
+
+/* One line, without newline, into out (reset first). prev: hash of the line before. */
+int sg_audit_line(struct sg_buf *out, uint64_t seq, const uint8_t prev[SG_SHA256_BYTES],
+	const struct sg_audit_event *e, struct sg_error *err);
+
+/* Opens the file with every check, creating it empty when there is none. */
+int sg_audit_file_open(struct sg_audit *a, struct sg_error *err);
+/* Still the same file, still ours alone, and as long as we left it? SG_EREFUSED. */
+int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err);
+/* Appends and fdatasyncs. */
+int sg_audit_file_append(
+	const struct sg_audit *a, const void *data, size_t n, struct sg_error *err);
+
+/* Positive outcome 1: the store has no head yet. */
+int sg_audit_head_get(struct sg_txn *t, struct sg_audit_chain *ret, struct sg_error *err);
+/* Compares the file with the store line by line and completes it; see sg_audit_open. */
+int sg_audit_reconcile(struct sg_audit *a, size_t *ret_repaired, struct sg_error *err);
+
+#endif
