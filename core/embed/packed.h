@@ -1,12 +1,13 @@
 /* The packed micro-kernel, for any instruction set of lanes.h. Included by one .c file for each,
  * which first defines SG_TILE_ROWS (R) and SG_TILE_V16 (V: 16 V columns in registers).
  *
- * Weights are packed once into panels: [out / 16V][in][16V], so that one step of the inner loop
- * reads one contiguous row of a panel. A tile of up to R rows keeps its sums in registers over a
- * block of K_BLOCK inputs; longer sums add the blocks' results in order. Every element is one chain
- * of fused multiply-adds a block, in the order of the inputs, whatever the tile's height: that
- * makes vectors batch-invariant, and equal for AVX2 and AVX-512.
- * Source: Goto & van de Geijn 2008 (panels and register tiles); BLIS (the micro-kernel's shape).
+ * Weights are packed once into [in / K_BLOCK][out / 16V][K_BLOCK][16V], the order in which a pass
+ * reads them: one step of the inner loop takes one contiguous row of a panel. A tile of up to R
+ * rows keeps its sums in registers over a block of K_BLOCK inputs; longer sums add the blocks'
+ * results in order. Every element is one chain of fused multiply-adds a block, in the order of the
+ * inputs, whatever the tile's height: that makes vectors batch-invariant, and equal for AVX2 and
+ * AVX-512. Source: Goto & van de Geijn 2008 (panels and register tiles); BLIS (the micro-kernel's
+ * shape).
  */
 #ifndef SG_EMBED_PACKED_H
 #define SG_EMBED_PACKED_H
@@ -18,16 +19,21 @@ enum {
 	TILE_V = SG_TILE_V16,
 	TILE_COLUMNS = 16 * SG_TILE_V16,
 	K_BLOCK = 384,
-	PREFETCH_LINES = 24, /* cache lines ahead in a panel */
 };
 
 struct tile {
 	v16 s[TILE_ROWS][TILE_V];
 };
 
+/* What to bring into the second-level cache meanwhile: step bytes further at each k. */
+struct ahead {
+	const char *at;
+	size_t step; /* 0: nothing */
+};
+
 /* s[r][v] = sum over k of a[r, k] * b[k, v]; R is a constant where this is inlined. */
 SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda, const float *b,
-	size_t ldb, size_t k)
+	size_t ldb, size_t k, struct ahead ahead)
 {
 #pragma GCC unroll 16
 	for (int r = 0; r < R; r++)
@@ -39,7 +45,10 @@ SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda,
 #pragma GCC unroll 2
 		for (int v = 0; v < TILE_V; v++)
 			row[v] = v16_load(b + 16 * v);
-		__builtin_prefetch(b + PREFETCH_LINES * 16);
+		if (ahead.step) {
+			_mm_prefetch(ahead.at, _MM_HINT_T1);
+			ahead.at += ahead.step;
+		}
 #pragma GCC unroll 16
 		for (int r = 0; r < R; r++) {
 			v16 x = v16_set1(a[(size_t)r * lda]);
@@ -51,6 +60,8 @@ SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda,
 		b += ldb;
 	}
 }
+
+#define NOTHING_AHEAD ((struct ahead){0})
 
 /* Calls body with R fixed to each height. */
 #define FOR_HEIGHT(rows, body) \
@@ -93,10 +104,11 @@ static size_t packed_bytes(size_t in, size_t out)
 static void pack(const float *w, size_t in, size_t out, void *ret_packed)
 {
 	float *to = ret_packed;
-	for (size_t panel = 0; panel < out; panel += TILE_COLUMNS)
-		for (size_t k = 0; k < in; k++)
-			for (size_t j = 0; j < TILE_COLUMNS; j++)
-				*to++ = w[(panel + j) * in + k];
+	for (size_t block = 0; block < in; block += K_BLOCK)
+		for (size_t panel = 0; panel < out; panel += TILE_COLUMNS)
+			for (size_t k = block; k < block + K_BLOCK; k++)
+				for (size_t j = 0; j < TILE_COLUMNS; j++)
+					*to++ = w[(panel + j) * in + k];
 }
 
 /* -- dense layers --------------------------------------------------------------------------- */
@@ -108,6 +120,7 @@ struct block {
 	const float *x; /* [m, K_BLOCK] of it */
 	size_t ldx, m;
 	const float *panel; /* [K_BLOCK, TILE_COLUMNS] */
+	const float *next;  /* the panel after it, fetched meanwhile */
 	const float *bias;  /* [TILE_COLUMNS] */
 	float *part;	    /* [m, TILE_COLUMNS], dense */
 	float *c;
@@ -141,15 +154,18 @@ SG_INLINE void tile_put(const struct tile *t, const int R, enum sg_finish how, e
 SG_INLINE void run_block(enum sg_finish how, enum stage stage, const struct block *b)
 {
 	const size_t tiles = (b->m + TILE_ROWS - 1) / TILE_ROWS;
+	struct ahead ahead = {
+		(const char *)b->next, (TILE_COLUMNS * sizeof(float) - 1) / tiles + 1};
 	size_t row = 0;
 	for (size_t i = 0; i < tiles; i++) {
 		const size_t rows = (b->m - row + (tiles - i) - 1) / (tiles - i);
 		const float *x = b->x + row * b->ldx;
 		FOR_HEIGHT(rows, {
 			struct tile t;
-			tile_sum(&t, R, x, b->ldx, b->panel, TILE_COLUMNS, K_BLOCK);
+			tile_sum(&t, R, x, b->ldx, b->panel, TILE_COLUMNS, K_BLOCK, ahead);
 			tile_put(&t, R, how, stage, b, row);
 		})
+		ahead.at += ahead.step * K_BLOCK;
 		row += rows;
 	}
 }
@@ -197,11 +213,13 @@ static void linear(const struct sg_linear *l, const struct sg_vecops *v, enum sg
 	for (size_t k = 0; k < l->in; k += K_BLOCK) {
 		void (*run)(const struct block *) = block_runner(how, k, l->in);
 		for (size_t n = n0; n < n1; n += TILE_COLUMNS) {
+			const float *panel = (const float *)l->packed + k * l->out + n * K_BLOCK;
 			struct block b = {
 				.x = x + k,
 				.ldx = ldx,
 				.m = m,
-				.panel = (const float *)l->packed + n * l->in + k * TILE_COLUMNS,
+				.panel = panel,
+				.next = panel + K_BLOCK * TILE_COLUMNS,
 				.bias = l->b + n,
 				.part = (float *)tmp + (n - n0) * m,
 				.c = c + (n - n0),
@@ -244,7 +262,7 @@ SG_INLINE void score_rows(
 {
 	for (size_t j = 0; j < n; j += TILE_COLUMNS) {
 		struct tile t;
-		tile_sum(&t, R, q, ld, keys + j * HEAD, TILE_COLUMNS, HEAD);
+		tile_sum(&t, R, q, ld, keys + j * HEAD, TILE_COLUMNS, HEAD, NOTHING_AHEAD);
 #pragma GCC unroll 16
 		for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
@@ -253,13 +271,23 @@ SG_INLINE void score_rows(
 	}
 }
 
+/* V of qkv[n, 96] into panels [32 / C][n][C]. */
+static void copy_values(const float *v, size_t ld, size_t n, float *ret)
+{
+	for (size_t d = 0; d < HEAD; d += 16)
+		for (size_t j = 0; j < n; j++)
+			v16_store(
+				ret + (d / TILE_COLUMNS * n + j) * TILE_COLUMNS + d % TILE_COLUMNS,
+				v16_load(v + j * ld + d));
+}
+
 /* context[R, 32] = p[R, n] V[n, 32] * inv[R] */
-SG_INLINE void weigh_rows(const int R, const float *p, const float *inv, const float *v, size_t ld,
+SG_INLINE void weigh_rows(const int R, const float *p, const float *inv, const float *values,
 	size_t n, float *ret_context, size_t ldc)
 {
 	for (size_t j = 0; j < HEAD; j += TILE_COLUMNS) {
 		struct tile t;
-		tile_sum(&t, R, p, SCORE_LD, v + j, ld, n);
+		tile_sum(&t, R, p, SCORE_LD, values + j * n, TILE_COLUMNS, n, NOTHING_AHEAD);
 #pragma GCC unroll 16
 		for (int r = 0; r < R; r++)
 #pragma GCC unroll 2
@@ -269,25 +297,77 @@ SG_INLINE void weigh_rows(const int R, const float *p, const float *inv, const f
 	}
 }
 
-static void attention(const struct sg_vecops *vo, const float *qkv, size_t ld, size_t n,
+/* One head of one text, packed; rows of it that are computed together. */
+struct head {
+	const float *q; /* [n, 32] with ld */
+	size_t ld, n;
+	const float *keys, *values; /* panels */
+	float *scores;		    /* [TILE_ROWS, SCORE_LD] */
+	float *context;		    /* [n, 32] with ldc */
+	size_t ldc;
+};
+
+SG_INLINE void attend_rows(const int R, const struct head *h, size_t row)
+{
+	const float scale = 0.17677669529663688110f; /* 1 / sqrt(32) */
+	float inv[TILE_ROWS];
+	score_rows(R, h->q + row * h->ld, h->ld, h->keys, h->n, h->scores);
+	for (int r = 0; r < R; r++)
+		inv[r] = softmax_row(h->scores + r * SCORE_LD, h->n, scale);
+	weigh_rows(R, h->scores, inv, h->values, h->n, h->context + row * h->ldc, h->ldc);
+}
+
+/* Out of line for each height: in one function together the compiler keeps sums in memory. */
+#define ATTEND(n) \
+	__attribute__((noinline)) static void attend_##n(const struct head *h, size_t row) \
+	{ \
+		attend_rows(n, h, row); \
+	}
+ATTEND(1)
+ATTEND(2)
+ATTEND(3)
+ATTEND(4)
+ATTEND(5)
+ATTEND(6)
+#if SG_TILE_ROWS == 12
+ATTEND(7)
+ATTEND(8)
+ATTEND(9)
+ATTEND(10)
+ATTEND(11)
+ATTEND(12)
+#endif
+static void (*const attend_height[])(const struct head *, size_t) = {
+	attend_1,
+	attend_2,
+	attend_3,
+	attend_4,
+	attend_5,
+	attend_6,
+#if SG_TILE_ROWS == 12
+	attend_7,
+	attend_8,
+	attend_9,
+	attend_10,
+	attend_11,
+	attend_12,
+#endif
+};
+
+static void attention(const struct sg_vecops *v, const float *qkv, size_t ld, size_t n,
 	float *ret_context, size_t ldc, void *tmp)
 {
-	(void)vo;
-	const float scale = 0.17677669529663688110f; /* 1 / sqrt(32) */
+	(void)v;
 	float *keys = tmp;
-	float *scores = keys + HEAD * (SG_EMBED_MAX_TOKENS + TILE_COLUMNS);
-	float inv[TILE_ROWS];
+	float *values = keys + HEAD * (SG_EMBED_MAX_TOKENS + TILE_COLUMNS);
+	float *scores = values + HEAD * SG_EMBED_MAX_TOKENS;
 	transpose_keys(qkv + HEAD, ld, n, keys);
+	copy_values(qkv + 2 * HEAD, ld, n, values);
+	const struct head h = {qkv, ld, n, keys, values, scores, ret_context, ldc};
 	const size_t tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
-	size_t row = 0;
-	for (size_t i = 0; i < tiles; i++) {
+	for (size_t i = 0, row = 0; i < tiles; i++) {
 		const size_t rows = (n - row + (tiles - i) - 1) / (tiles - i);
-		const float *q = qkv + row * ld;
-		FOR_HEIGHT(rows, score_rows(R, q, ld, keys, n, scores))
-		for (size_t r = 0; r < rows; r++)
-			inv[r] = softmax_row(scores + r * SCORE_LD, n, scale);
-		float *to = ret_context + row * ldc;
-		FOR_HEIGHT(rows, weigh_rows(R, scores, inv, qkv + 2 * HEAD, ld, n, to, ldc))
+		attend_height[rows - 1](&h, row);
 		row += rows;
 	}
 }
