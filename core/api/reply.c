@@ -173,7 +173,8 @@ void sg_call_refuse(
 {
 	struct sg_error err;
 	c->status = status;
-	(void)snprintf(c->problem, sizeof(c->problem), "%s", detail);
+	/* who is not known is told the original's word only; the record says what was wrong */
+	(void)snprintf(c->problem, sizeof(c->problem), "%s", status == 401 ? kind : detail);
 	json_t *payload = refusal_payload(c, kind, detail, status);
 	if (!payload) { /* a path or detail that is no UTF-8 is recorded without it */
 		payload = json_pack("{s:s, s:i}", "kind", kind, "status", status);

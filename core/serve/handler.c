@@ -220,7 +220,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 /* h2o's own errors (413, 417, 400 of a broken body) are plain text; they become problems here. */
 struct problem_stream {
 	h2o_ostream_t super;
-	bool sent;
+	h2o_iovec_t body; /* what is still to be sent */
 };
 
 static void send_problem(
@@ -229,30 +229,27 @@ static void send_problem(
 	struct problem_stream *p = (void *)self;
 	(void)bufs;
 	(void)n;
-	h2o_iovec_t body = {NULL, 0};
-	if (!p->sent) {
-		body.base = h2o_mem_alloc_pool(&req->pool, 256);
-		body.len = (size_t)snprintf(body.base, 256,
-			"{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%"
-			"s\"}",
-			reason_of(req->res.status), req->res.status,
-			req->res.status == 413 ? "body is larger than limits.body_bytes"
-					       : "malformed request");
-		p->sent = true;
-	}
+	h2o_iovec_t body = p->body;
+	p->body.len = 0;
 	h2o_ostream_send_next(&p->super, req, &body, body.len != 0, state);
 }
 
 static void setup_problem(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
+	enum { ROOM = 256 };
 	(void)self;
-	req->res.content_length = SIZE_MAX;
+	struct problem_stream *p = (void *)h2o_add_ostream(req, sizeof(*p), slot);
+	p->super.do_send = send_problem;
+	p->body.base = h2o_mem_alloc_pool(&req->pool, ROOM);
+	p->body.len = (size_t)snprintf(p->body.base, ROOM,
+		"{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}",
+		reason_of(req->res.status), req->res.status,
+		req->res.status == 413 ? "body is larger than limits.body_bytes"
+				       : "malformed request");
+	req->res.content_length = p->body.len;
 	h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
 		H2O_STRLIT("application/problem+json"), 1);
 	sg_conn_linger(sg_conn_of(req));
-	struct problem_stream *p = (void *)h2o_add_ostream(req, sizeof(*p), slot);
-	p->super.do_send = send_problem;
-	p->sent = false;
 	h2o_setup_next_ostream(req, &p->super.next);
 }
 

@@ -131,6 +131,7 @@ int sg_admit(struct sg_conn *c, const struct sg_head *h, struct sg_principal **r
 
 /* reload.c */
 int sg_reload(struct sg_server *s, struct sg_error *err);
+void sg_reload_remember(struct sg_server *s);
 void sg_reload_watch(struct sg_server *s);
 
 #endif

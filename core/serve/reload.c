@@ -105,14 +105,25 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+static const char *config_path(const struct sg_server *s)
+{
+	return s->options->config_path ? s->options->config_path : SG_CONFIG_DEFAULT_PATH;
+}
+
+/* To be called before the file is read: a change while it is read is a change. */
+void sg_reload_remember(struct sg_server *s)
+{
+	if (stat(config_path(s), &s->config_stat) < 0)
+		memset(&s->config_stat, 0, sizeof(s->config_stat));
+	s->config_stat_seen = s->config_stat;
+}
+
 /* The file changed and has stood still for one sweep: nobody is in the middle of writing it. */
 static bool config_changed(struct sg_server *s)
 {
 	struct stat st = {0};
-	if (!*s->config->file_path || stat(s->config->file_path, &st) < 0)
+	if (stat(config_path(s), &st) < 0)
 		return false;
-	if (s->config_stat.st_ino == 0)
-		s->config_stat = s->config_stat_seen = st;
 	bool still = same_file(&st, &s->config_stat_seen);
 	s->config_stat_seen = st;
 	if (!still || same_file(&st, &s->config_stat))
@@ -153,7 +164,7 @@ void sg_reload_watch(struct sg_server *s)
 		return;
 	if (sg_reload(s, &err) < 0)
 		sg_log(SG_LOG_ERROR, "%s changed but is refused, the old one stays: %s",
-			s->config->file_path, err.text);
+			config_path(s), err.text);
 	else
-		sg_log(SG_LOG_INFO, "%s changed: configuration reloaded", s->config->file_path);
+		sg_log(SG_LOG_INFO, "%s changed: configuration reloaded", config_path(s));
 }

@@ -185,6 +185,7 @@ static int prepare(struct sg_server *s, struct sg_error *err)
 	s->config = calloc(1, sizeof(*s->config));
 	if (!s->config)
 		return sg_error_nomem(err);
+	sg_reload_remember(s);
 	int r = sg_config_load(s->config, o->config_path, o->flags, o->n_flags, o->env, err);
 	if (r < 0) {
 		free(sg_steal(s->config));
@@ -219,7 +220,7 @@ static void start_drain(struct sg_server *s)
 	s->draining = true;
 	s->drain_until_us = sg_clock_monotonic_us() + SG_SERVE_DRAIN_MS * 1000LL;
 	sg_doors_close(s);
-	h2o_context_request_shutdown(&s->ctx);
+	s->ctx.shutdown_requested = 1; /* its own function arms a timer of HTTP/2 for ever */
 	sg_conns_half_close_idle(s);
 }
 
@@ -282,7 +283,9 @@ static void close_loop(struct sg_server *s)
 	h2o_timeout_unlink(&s->sweep_entry);
 	h2o_timeout_dispose(s->loop, &s->sweep_timeout);
 	(void)h2o_evloop_run(s->loop, 0); /* frees the sockets that were closed */
+	h2o_multithread_queue_t *queue = s->ctx.queue;
 	h2o_context_dispose(&s->ctx);
+	free(queue); /* h2o 2.2.5 takes it apart and forgets it */
 	h2o_config_dispose(&s->global);
 	h2o_evloop_destroy(s->loop);
 }

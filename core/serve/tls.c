@@ -225,6 +225,22 @@ static void on_info(const SSL *cssl, int where, int value)
 	}
 }
 
+/* HTTP/1.1 is all that is spoken here; a client that offers only other protocols gets no answer to
+ * its offer and may still speak it. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+	const unsigned char *in, unsigned in_len, void *arg)
+{
+	static const unsigned char http1[] = "\x08http/1.1";
+	unsigned char *chosen;
+	(void)ssl;
+	(void)arg;
+	if (SSL_select_next_proto(&chosen, out_len, http1, sizeof(http1) - 1, in, in_len) !=
+		OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
 static int watch(struct sg_tls *t, const char *path, struct sg_error *err)
 {
 	struct file_state *f = &t->files[t->n_files++];
@@ -316,6 +332,7 @@ static int load(struct sg_tls *t, const struct sg_config *c, struct sg_error *er
 		return sg_error_nomem(err);
 	SSL_CTX_set_app_data(t->ctx, t);
 	SSL_CTX_set_info_callback(t->ctx, on_info);
+	SSL_CTX_set_alpn_select_cb(t->ctx, choose_protocol, NULL);
 	SSL_CTX_set_options(t->ctx,
 		SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	if (!SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION) ||
