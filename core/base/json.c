@@ -257,26 +257,32 @@ static void sort_members(struct member *m, size_t n)
 	}
 }
 
-static int write_value(const json_t *v, unsigned depth, struct sg_buf *out, struct sg_error *err);
+/* What is being printed, and how: `typed` keeps a real a real and a big integer a number. */
+struct writer {
+	struct sg_buf *out;
+	struct sg_error *err;
+	bool typed;
+};
 
-static int write_members(
-	const struct member *m, size_t n, unsigned depth, struct sg_buf *out, struct sg_error *err)
+static int write_value(const struct writer *w, const json_t *v, unsigned depth);
+
+static int write_members(const struct writer *w, const struct member *m, size_t n, unsigned depth)
 {
-	sg_buf_addc(out, '{');
+	sg_buf_addc(w->out, '{');
 	for (size_t i = 0; i < n; i++) {
 		if (i)
-			sg_buf_addc(out, ',');
-		sg_buf_add_json_string(out, m[i].key, m[i].len);
-		sg_buf_addc(out, ':');
-		int r = write_value(m[i].value, depth, out, err);
+			sg_buf_addc(w->out, ',');
+		sg_buf_add_json_string(w->out, m[i].key, m[i].len);
+		sg_buf_addc(w->out, ':');
+		int r = write_value(w, m[i].value, depth);
 		if (r < 0)
 			return r;
 	}
-	sg_buf_addc(out, '}');
+	sg_buf_addc(w->out, '}');
 	return 0;
 }
 
-static int write_object(const json_t *v, unsigned depth, struct sg_buf *out, struct sg_error *err)
+static int write_object(const struct writer *w, const json_t *v, unsigned depth)
 {
 	struct member few[FEW_MEMBERS];
 	sg_autofree struct member *many = NULL;
@@ -285,7 +291,7 @@ static int write_object(const json_t *v, unsigned depth, struct sg_buf *out, str
 	if (n > FEW_MEMBERS) {
 		many = calloc(n, sizeof(*many));
 		if (!many)
-			return sg_error_nomem(err);
+			return sg_error_nomem(w->err);
 		m = many;
 	}
 	json_t *o = (json_t *)(uintptr_t)v; /* Jansson's iterators are not const */
@@ -294,75 +300,93 @@ static int write_object(const json_t *v, unsigned depth, struct sg_buf *out, str
 		m[i] = (struct member){json_object_iter_key(it), json_object_iter_key_len(it),
 			json_object_iter_value(it)};
 	sort_members(m, n);
-	return write_members(m, n, depth, out, err);
+	return write_members(w, m, n, depth);
 }
 
-static int write_array(const json_t *v, unsigned depth, struct sg_buf *out, struct sg_error *err)
+static int write_array(const struct writer *w, const json_t *v, unsigned depth)
 {
-	sg_buf_addc(out, '[');
+	sg_buf_addc(w->out, '[');
 	for (size_t i = 0; i < json_array_size(v); i++) {
 		if (i)
-			sg_buf_addc(out, ',');
-		int r = write_value(json_array_get(v, i), depth, out, err);
+			sg_buf_addc(w->out, ',');
+		int r = write_value(w, json_array_get(v, i), depth);
 		if (r < 0)
 			return r;
 	}
-	sg_buf_addc(out, ']');
+	sg_buf_addc(w->out, ']');
 	return 0;
 }
 
-static int write_real(double v, struct sg_buf *out, struct sg_error *err)
+static int write_real(const struct writer *w, double v)
 {
 	if (!isfinite(v))
-		return sg_error_set(err, SG_EINVALID, NULL, "NaN and infinities have no JSON form");
+		return sg_error_set(
+			w->err, SG_EINVALID, NULL, "NaN and infinities have no JSON form");
 	char text[32];
-	sg_buf_add(out, text, sg_json_number(v, text));
+	size_t n = sg_json_number(v, text);
+	if (w->typed && v == 0 && signbit(v))
+		sg_buf_addc(w->out, '-');
+	sg_buf_add(w->out, text, n);
+	if (w->typed && !memchr(text, '.', n) && !memchr(text, 'e', n))
+		sg_buf_add(w->out, ".0", 2);
 	return 0;
 }
 
-static void write_integer(json_int_t v, struct sg_buf *out)
+static void write_integer(const struct writer *w, json_int_t v)
 {
 	char text[32];
 	size_t n = integer_text(v, text);
-	if (v >= -SAFE_INTEGER && v <= SAFE_INTEGER) {
-		sg_buf_add(out, text, n);
+	if (w->typed || (v >= -SAFE_INTEGER && v <= SAFE_INTEGER)) {
+		sg_buf_add(w->out, text, n);
 		return;
 	}
-	sg_buf_adds(out, "\"" BIGINT_PREFIX);
-	sg_buf_add(out, text, n);
-	sg_buf_addc(out, '"');
+	sg_buf_adds(w->out, "\"" BIGINT_PREFIX);
+	sg_buf_add(w->out, text, n);
+	sg_buf_addc(w->out, '"');
 }
 
-static int write_value(const json_t *v, unsigned depth, struct sg_buf *out, struct sg_error *err)
+static int write_value(const struct writer *w, const json_t *v, unsigned depth)
 {
 	if (depth >= SG_JSON_MAX_OUTPUT_DEPTH)
-		return sg_error_set(err, SG_EINVALID, NULL, "value is nested deeper than %d levels",
-			SG_JSON_MAX_OUTPUT_DEPTH);
+		return sg_error_set(w->err, SG_EINVALID, NULL,
+			"value is nested deeper than %d levels", SG_JSON_MAX_OUTPUT_DEPTH);
 	switch (json_typeof(v)) {
-	case JSON_OBJECT: return write_object(v, depth + 1, out, err);
-	case JSON_ARRAY: return write_array(v, depth + 1, out, err);
+	case JSON_OBJECT: return write_object(w, v, depth + 1);
+	case JSON_ARRAY: return write_array(w, v, depth + 1);
 	case JSON_STRING:
-		sg_buf_add_json_string(out, json_string_value(v), json_string_length(v));
+		sg_buf_add_json_string(w->out, json_string_value(v), json_string_length(v));
 		return 0;
-	case JSON_INTEGER: write_integer(json_integer_value(v), out); return 0;
-	case JSON_REAL: return write_real(json_real_value(v), out, err);
-	case JSON_TRUE: sg_buf_add(out, "true", 4); return 0;
-	case JSON_FALSE: sg_buf_add(out, "false", 5); return 0;
+	case JSON_INTEGER: write_integer(w, json_integer_value(v)); return 0;
+	case JSON_REAL: return write_real(w, json_real_value(v));
+	case JSON_TRUE: sg_buf_add(w->out, "true", 4); return 0;
+	case JSON_FALSE: sg_buf_add(w->out, "false", 5); return 0;
 	case JSON_NULL: break;
 	}
-	sg_buf_add(out, "null", 4);
+	sg_buf_add(w->out, "null", 4);
+	return 0;
+}
+
+static int write_all(const struct writer *w, const json_t *value)
+{
+	int r = write_value(w, value, 0);
+	if (r < 0)
+		return r;
+	if (w->out->failed)
+		return sg_error_set(
+			w->err, SG_ELIMIT, NULL, "JSON does not fit into %zu bytes", w->out->limit);
 	return 0;
 }
 
 int sg_json_canonical(const json_t *value, struct sg_buf *out, struct sg_error *err)
 {
-	int r = write_value(value, 0, out, err);
-	if (r < 0)
-		return r;
-	if (out->failed)
-		return sg_error_set(err, SG_ELIMIT, NULL,
-			"canonical JSON does not fit into %zu bytes", out->limit);
-	return 0;
+	const struct writer w = {out, err, false};
+	return write_all(&w, value);
+}
+
+int sg_json_print(const json_t *value, struct sg_buf *out, struct sg_error *err)
+{
+	const struct writer w = {out, err, true};
+	return write_all(&w, value);
 }
 
 int sg_json_hash(const json_t *value, char *ret_hex, struct sg_error *err)

@@ -26,6 +26,12 @@ int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_erro
  * SG_EINVALID; out's limit reached: SG_ELIMIT. */
 int sg_json_canonical(const json_t *value, struct sg_buf *out, struct sg_error *err);
 
+/* For what is stored and read back: as the canonical form, but every number keeps its type and
+ * value (RFC 8785 prints the real 1.0 as 1, 1e17 as digits that would read back as an integer, and
+ * big integers as tagged strings). sg_json_parse(sg_json_print(v)) equals v; both have one
+ * canonical form. Same errors. */
+int sg_json_print(const json_t *value, struct sg_buf *out, struct sg_error *err);
+
 /* SHA-256 of the canonical form, 64 hex digits and NUL into ret_hex[65]. */
 int sg_json_hash(const json_t *value, char *ret_hex, struct sg_error *err);
 

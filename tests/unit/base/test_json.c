@@ -208,6 +208,32 @@ static void big_integers_are_tagged_as_the_original_does(void **state)
 	assert_canonical("9223372036854775807", "\"__stargraph_bigint__:9223372036854775807\"");
 }
 
+static void printing_keeps_every_numbers_type(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{"1", "1"},
+		{"1.0", "1.0"},
+		{"-0.0", "-0.0"},
+		{"1e17", "100000000000000000.0"},
+		{"1e21", "1e+21"},
+		{"0.25", "0.25"},
+		{"9007199254740993", "9007199254740993"},
+		{"-9223372036854775808", "-9223372036854775808"},
+		{"{\"b\":[2.0],\"a\":null}", "{\"a\":null,\"b\":[2.0]}"},
+	};
+	for (size_t i = 0; i < SG_ARRAY_LEN(cases); i++) {
+		json_auto_t *v = parse(cases[i].in);
+		sg_autobuf b = SG_BUF_INIT(1024);
+		assert_int_equal(sg_json_print(v, &b, NULL), 0);
+		assert_string_equal(b.data, cases[i].out);
+		json_auto_t *again = parse(b.data);
+		assert_true(json_equal(v, again));
+	}
+}
+
 static void canonical_refuses_what_has_no_form(void **state)
 {
 	(void)state;
@@ -352,6 +378,7 @@ int main(void)
 		cmocka_unit_test(canonical_form_of_plain_values),
 		cmocka_unit_test(wide_objects_are_sorted_too),
 		cmocka_unit_test(big_integers_are_tagged_as_the_original_does),
+		cmocka_unit_test(printing_keeps_every_numbers_type),
 		cmocka_unit_test(canonical_refuses_what_has_no_form),
 		cmocka_unit_test(hash_is_sha256_of_the_canonical_form),
 		cmocka_unit_test(parser_refuses_hostile_text),

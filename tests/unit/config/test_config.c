@@ -237,6 +237,7 @@ static void broken_toml_is_never_ignored(void **state)
 	(void)state;
 	assert_bad("[serve\n", "s.toml:1:");
 	assert_bad("port = \n", "s.toml:1:");
+	assert_bad("[!x]\n", "s.toml:1:2: "); /* toml++ itself aborts on this */
 	assert_bad("[serve]\nport = 1\nport = 2\n", "s.toml:3:");
 	assert_bad("[serve]\nhost = 1979-05-27\n", ":2:8: dates and times are not used here");
 	assert_bad("[serve]\nport = inf\n", "infinities and NaN are not allowed");
