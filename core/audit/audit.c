@@ -10,39 +10,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define HEAD_MAX 256
-
-int sg_audit_head_get(struct sg_txn *t, struct sg_audit_chain *ret, struct sg_error *err)
-{
-	struct sg_span v;
-	int r = sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT(SG_AUDIT_HEAD_KEY), &v, err);
-	if (r)
-		return r;
-	char text[HEAD_MAX] = "", hex[SG_SHA256_HEX] = "";
-	struct sg_audit_chain c = {0};
-	uint64_t seq = 0;
-	if (v.len < sizeof(text))
-		memcpy(text, v.data, v.len);
-	int n = sscanf(
-		text, "%" SCNu64 " %64s %" SCNu64 " %" SCNu64, &seq, hex, &c.offset, &c.first);
-	if (n != 4 || sg_hex_decode(hex, strlen(hex), c.last, sizeof(c.last)) < 0 || c.first > seq)
-		return sg_error_set(err, SG_ECORRUPT, "audit-store",
-			"the store's audit head is malformed; restore a backup");
-	c.next = seq + 1;
-	*ret = c;
-	return 0;
-}
-
 int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err)
 {
-	char text[HEAD_MAX], hex[SG_SHA256_HEX];
-	if (a->now.next == 0)
-		return 0;
-	sg_hex_encode(a->now.last, sizeof(a->now.last), hex);
-	(void)snprintf(text, sizeof(text), "%" PRIu64 " %s %" PRIu64 " %" PRIu64, a->now.next - 1,
-		hex, a->now.offset, a->now.first);
-	return sg_txn_put(
-		t, SG_TABLE_META, SG_KEY_TEXT(SG_AUDIT_HEAD_KEY), SG_KEY_TEXT(text), false, err);
+	return a->now.next ? sg_audit_head_put(t, &a->now, a->name, err) : 0;
 }
 
 int sg_audit_put(
@@ -150,7 +120,7 @@ static int start(struct sg_audit *a, size_t *ret_repaired, struct sg_error *err)
 	size_t repaired = 0;
 	int r = sg_txn_begin(a->store, false, &t, err);
 	if (r == 0)
-		r = sg_audit_head_get(t, &a->now, err);
+		r = sg_audit_head_get(t, &a->now, NULL, err);
 	sg_txn_abort(sg_steal(t));
 	if (r < 0)
 		return r;
@@ -179,6 +149,8 @@ int sg_audit_open(struct sg_audit **ret, struct sg_store *s, const char *path, s
 	a->path = strdup(path);
 	int r = a->path ? sg_audit_file_open(a, err) : sg_error_nomem(err);
 	if (r == 0)
+		r = sg_audit_head_name(s, path, &a->name, err);
+	if (r == 0)
 		r = start(a, ret_repaired, err);
 	if (r < 0) {
 		sg_audit_close(a);
@@ -197,5 +169,6 @@ void sg_audit_close(struct sg_audit *a)
 	sg_buf_finish(&a->pending);
 	sg_buf_finish(&a->line);
 	free(a->path);
+	free(a->name);
 	free(a);
 }

@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "store/store.h"
 
+#define SG_AUDIT_PATH_MAX 4096
+
 struct sg_audit; /* owned by the writer thread: chain state and the one descriptor */
 
 struct sg_audit_event {
@@ -52,5 +54,16 @@ int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err
 int sg_audit_flush(struct sg_audit *a, struct sg_error *err);
 /* After a failed or aborted transaction: forget what was put since the last flush. */
 void sg_audit_rollback(struct sg_audit *a);
+
+/* The head as the store knows it, for readers beside the writer. Positive outcome 1: no log yet. */
+struct sg_audit_head {
+	uint64_t seq;		      /* of the last line */
+	char hash[65];		      /* of the last line */
+	uint64_t first;		      /* sequence of the first line in the current file */
+	uint64_t bytes;		      /* length of the current file */
+	char path[SG_AUDIT_PATH_MAX]; /* of the current file */
+};
+int sg_audit_head_read(
+	struct sg_store *s, struct sg_txn *t, struct sg_audit_head *ret, struct sg_error *err);
 
 #endif

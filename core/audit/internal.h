@@ -22,7 +22,7 @@ struct sg_audit_chain {
 
 struct sg_audit {
 	struct sg_store *store;
-	char *path;
+	char *path, *name; /* name: as the head has it */
 	int fd;
 	dev_t dev; /* of the file as it was opened */
 	ino_t ino;
@@ -43,8 +43,14 @@ int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err);
 int sg_audit_file_append(
 	const struct sg_audit *a, const void *data, size_t n, struct sg_error *err);
 
-/* Positive outcome 1: the store has no head yet. */
-int sg_audit_head_get(struct sg_txn *t, struct sg_audit_chain *ret, struct sg_error *err);
+/* Positive outcome 1: the store has no head yet. ret_name (SG_AUDIT_PATH_MAX bytes) may be NULL. */
+int sg_audit_head_get(
+	struct sg_txn *t, struct sg_audit_chain *ret, char *ret_name, struct sg_error *err);
+int sg_audit_head_put(
+	struct sg_txn *t, const struct sg_audit_chain *c, const char *name, struct sg_error *err);
+/* How the head names the log: by its last part when it lies beside the store, so that a state
+ * directory may be moved or copied whole; else by its absolute path. Caller frees. */
+int sg_audit_head_name(struct sg_store *s, const char *path, char **ret, struct sg_error *err);
 /* Compares the file with the store line by line and completes it; see sg_audit_open. */
 int sg_audit_reconcile(struct sg_audit *a, size_t *ret_repaired, struct sg_error *err);
 

@@ -26,6 +26,7 @@ extern const struct sg_verb sg_verb_config;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_serve;
+extern const struct sg_verb sg_verb_verify_audit;
 extern const struct sg_verb sg_verb_version;
 
 /* The configuration flags of a verb (sg_config_take_flags), taken out of argv before its own
