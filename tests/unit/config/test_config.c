@@ -229,7 +229,8 @@ static void values_are_held_to_their_types(void **state)
 	assert_bad("[serve]\ncleared = 1\n", "\"cleared\" must be a table");
 	assert_bad("[limits]\nfacts = 0\n", "facts must be an integer from 1 to 1000000");
 	assert_bad("[log]\nlog_level = \"loud\"\n", "unknown log_level \"loud\"");
-	assert_bad("[packs]\nallow = \"x\"\n", ":2:9: [packs]: at /allow: expected array, got string");
+	assert_bad(
+		"[packs]\nallow = \"x\"\n", ":2:9: [packs]: at /allow: expected array, got string");
 }
 
 static void broken_toml_is_never_ignored(void **state)
@@ -238,6 +239,7 @@ static void broken_toml_is_never_ignored(void **state)
 	assert_bad("[serve\n", "s.toml:1:");
 	assert_bad("port = \n", "s.toml:1:");
 	assert_bad("[!x]\n", "s.toml:1:2: "); /* toml++ itself aborts on this */
+	assert_bad("[\xef\xba\xbfx]\n", "s.toml:1:2: ");
 	assert_bad("[serve]\nport = 1\nport = 2\n", "s.toml:3:");
 	assert_bad("[serve]\nhost = 1979-05-27\n", ":2:8: dates and times are not used here");
 	assert_bad("[serve]\nport = inf\n", "infinities and NaN are not allowed");
