@@ -1,5 +1,6 @@
 /* Graph documents: the original's IR YAML and its simpler authoring format, loaded, checked and
  * hashed. Knows neither CLIPS nor LMDB nor what a node kind does: the kinds come in as a table.
+ * Templates and functions inside `when` strings are rules' to check (sg_rules_create).
  */
 #ifndef SG_GRAPH_GRAPH_H
 #define SG_GRAPH_GRAPH_H
@@ -12,6 +13,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 
+#define SG_GRAPH_MAX_DEPTH 8 /* subgraphs inside subgraphs */
+
 /* What the loader must know of a node kind; run's table of kinds hands these down. */
 struct sg_kind_spec {
 	const char *name;
@@ -20,13 +23,13 @@ struct sg_kind_spec {
 
 enum sg_field_type { SG_STR, SG_INT, SG_FLOAT, SG_BOOL, SG_LIST, SG_DICT };
 enum sg_reducer {
-	SG_REDUCE_REPLACE,
-	SG_REDUCE_APPEND,
-	SG_REDUCE_SUM,
-	SG_REDUCE_MERGE,
-	SG_REDUCE_MAX,
+	SG_REDUCE_REPLACE, /* the last write stands; the original's "last-write" */
+	SG_REDUCE_APPEND,  /* list: a list is joined on, anything else becomes one more item */
+	SG_REDUCE_SUM,	   /* int, float */
+	SG_REDUCE_MERGE,   /* dict: key by key, the last write stands */
+	SG_REDUCE_MAX,	   /* int, float, str (by bytes) */
 	SG_REDUCE_MIN,
-	SG_REDUCE_UNION
+	SG_REDUCE_UNION /* list: items not yet in it, in order */
 };
 
 struct sg_field {
@@ -59,10 +62,10 @@ struct sg_action {
 	char *target;	/* goto, retry */
 	char **targets; /* parallel */
 	size_t n_targets;
-	char *join, *strategy; /* parallel: "all", "any", "race", "quorum" */
+	char *join, *strategy; /* parallel: "all", "any", "race", "quorum", "quorum:N" */
 	int64_t backoff_ms;    /* retry */
 	char *reason;	       /* halt */
-	char *fact, *slots;    /* assert */
+	char *fact, *slots;    /* assert: slots is a JSON object's text; see sg_graph_fill */
 	char *pattern;	       /* retract */
 	char *prompt;	       /* interrupt */
 	json_t *payload;
@@ -77,17 +80,27 @@ struct sg_rule {
 	char *node_id; /* owner, or NULL */
 	struct sg_action *actions;
 	size_t n_actions;
+	const json_t *then; /* the same as in the document, for sg_rules_rule.then; borrowed */
 	int line;
 };
 
 struct sg_parallel {
 	char **targets;
 	size_t n_targets;
-	char *join, *strategy;
+	char *join, *strategy; /* join "" = the node after the last target in file order */
 };
 
 struct sg_pack_mount {
 	char *id, *version, *requires_facts, *requires_api;
+	int line;
+};
+
+/* A fact that the graph's `assert` actions make, with all slots that any of them names: what
+ * sg_rules_template wants. */
+struct sg_graph_fact {
+	char *name;
+	char **slots;
+	size_t n_slots;
 };
 
 struct sg_graph {
@@ -102,19 +115,30 @@ struct sg_graph {
 	size_t n_parallel;
 	struct sg_pack_mount *governance;
 	size_t n_governance;
-	json_t *document; /* the lowered IR document, owned; what the hash covers */
+	struct sg_graph_fact *facts;
+	size_t n_facts;
+	char **migrates_from; /* graph hashes whose runs may go on with this graph */
+	size_t n_migrates_from;
+	/* The lowered document, owned; what the hash covers. It loads again (it is YAML too) to the
+	 * same graph with the same hash: state_schema is a list in field order, `when` is CLIPS
+	 * text, subgraphs stand inside their node under `graph`. */
+	json_t *document;
 	char hash[SG_SHA256_HEX];
 };
 
 struct sg_graph_limits {
 	size_t nodes, rules; /* 0 = the defaults: 10,000 each */
+	/* Names that `tools`, `skills` and `stores` may list; NULL = there are none. */
+	const char *const *tools, *const *skills, *const *stores;
+	size_t n_tools, n_skills, n_stores;
 };
 
 /* Reads, lowers authoring format, validates everything that can be known before a run (targets,
- * fields, kinds, templates named by `when` mappings, unreachable nodes are fine). SG_EINVALID with
+ * fields, kinds, node ids and fields named by `when`; unreachable nodes are fine). SG_EINVALID with
  * "file:line:column: what; did you mean …". */
 int sg_graph_load(struct sg_graph **ret, const char *path, const struct sg_kind_spec *kinds,
 	size_t n_kinds, const struct sg_graph_limits *limits, struct sg_error *err);
+/* name is also where relative subgraph files are looked for. */
 int sg_graph_load_text(struct sg_graph **ret, const char *name, const char *text, size_t n,
 	const struct sg_kind_spec *kinds, size_t n_kinds, const struct sg_graph_limits *limits,
 	struct sg_error *err);
@@ -123,6 +147,16 @@ void sg_graph_destroy(struct sg_graph *g);
 /* Index of the node, or -1. */
 int sg_graph_find_node(const struct sg_graph *g, const char *id);
 const struct sg_field *sg_graph_find_field(const struct sg_graph *g, const char *name);
+const char *sg_field_type_name(enum sg_field_type t); /* "str", … */
+
+/* A mounted pack as the hash sees it. */
+struct sg_pack_triple {
+	const char *id, *sha256, *version;
+};
+/* Computes the hash again, with the packs that the mounts resolved to. The hash is SHA-256 over the
+ * RFC 8785 form of {"document": …, "rule_packs": [[id, sha256, version], … sorted by id]}. */
+int sg_graph_bind_packs(
+	struct sg_graph *g, const struct sg_pack_triple *packs, size_t n, struct sg_error *err);
 
 /* A fresh state object from initials and params. Unknown field or wrong type: SG_EINVALID. Strings
  * in params are converted when `from_text` (command line). */
@@ -131,5 +165,15 @@ int sg_graph_initial_state(const struct sg_graph *g, const json_t *params, bool 
 /* state[key] for each key of update, through each field's reducer and type. New object. */
 int sg_graph_merge_state(const struct sg_graph *g, const json_t *state, const json_t *update,
 	json_t **ret_state, struct sg_error *err);
+/* One value through a field's reducer: what parallel branches are merged with. */
+int sg_graph_reduce(const struct sg_field *f, const json_t *old, const json_t *update,
+	json_t **ret_value, struct sg_error *err);
+/* A copy of an object with every {field} inside its strings replaced by the state's value as text
+ * (Python's str()); a string that is exactly "{field}" becomes the value itself when that is a
+ * scalar. {{ and }} are braces. For the slots of assert actions. */
+json_t *sg_graph_fill(const json_t *slots, const json_t *state);
+
+/* pydantic's timedelta: a number of seconds, "P1DT2H3M4.5S", or "[D days, ]HH:MM:SS[.ffffff]". */
+int sg_graph_duration(const json_t *v, int64_t *ret_us, struct sg_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/pystr.h"
 #include "base/json.h"
 #include "rules/internal.h"
 
@@ -112,10 +113,10 @@ static int assert_field(
 	sg_autobuf text = SG_BUF_INIT(64);
 	if (m->type == SG_SLOT_FLOAT && json_is_integer(v)) {
 		json_t *real = json_real((double)json_integer_value(v));
-		sg_text_python(real, &text);
+		sg_pystr(real, &text);
 		json_decref(real);
 	} else if (m->type != SG_SLOT_STRING) {
-		sg_text_python(v, &text);
+		sg_pystr(v, &text);
 	}
 	struct fact *f = begin(r, m->clips, err);
 	if (!f)
@@ -152,7 +153,7 @@ static int put_slot(
 	struct field *to = &f->theProposition.theFields[at];
 	sg_autobuf text = SG_BUF_INIT(SG_RULE_STRING_MAX);
 	if (key[0] == '_' || json_is_string(v)) {
-		sg_text_python(v, &text);
+		sg_pystr(v, &text);
 	} else if (json_is_integer(v)) {
 		to->type = INTEGER;
 		to->value = EnvAddLong(r->env, json_integer_value(v));

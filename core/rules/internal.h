@@ -126,7 +126,6 @@ void sg_network_added(struct sg_rules *r, const struct fact *f);
 /* May one more fact of this template be asserted? Facts, join products, time. */
 int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error *err);
 /* text.c */
-void sg_text_python(const json_t *v, struct sg_buf *out);
 void sg_text_fact(const struct sg_rules *r, const struct fact *f, struct sg_buf *out);
 /* ` (name "text")` with CLIPS's escapes. */
 void sg_text_slot(const char *name, const char *text, struct sg_buf *out);

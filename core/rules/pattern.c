@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/pystr.h"
 #include "rules/internal.h"
 
 static json_t *literal(const struct sg_sx_node *n)
@@ -72,7 +73,7 @@ bool sg_rules_pattern_matches(const json_t *pattern, const struct sg_fact_in *fa
 		const json_t *have = json_object_get(fact->slots, key);
 		if (!have)
 			return false;
-		sg_text_python(have, &text);
+		sg_pystr(have, &text);
 		if (!text.data || strcmp(text.data, json_string_value(v)) != 0)
 			return false;
 	}
