@@ -10,6 +10,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+uint64_t sg_audit_next(const struct sg_audit *a)
+{
+	return a->now.next;
+}
+
 int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err)
 {
 	return a->now.next ? sg_audit_head_put(t, &a->now, a->name, err) : 0;
@@ -49,13 +54,19 @@ void sg_audit_rollback(struct sg_audit *a)
 
 int sg_audit_flush(struct sg_audit *a, struct sg_error *err)
 {
+	if (a->failed)
+		return sg_error_set(err, SG_EIO, "audit-failed",
+			"audit log %s: an earlier write failed; nothing is written until a restart",
+			a->path);
 	if (a->pending.len == 0)
 		return 0;
 	int r = sg_audit_file_check(a, err);
 	if (r == 0)
 		r = sg_audit_file_append(a, a->pending.data, a->pending.len, err);
-	if (r < 0)
+	if (r < 0) {
+		a->failed = r != -SG_ENOSPACE;
 		return r;
+	}
 	a->durable = a->now;
 	sg_buf_reset(&a->pending);
 	return 0;

@@ -29,6 +29,7 @@ struct sg_audit {
 	struct sg_audit_chain now, durable; /* with what was put; as of the last flush */
 	struct sg_buf pending;		    /* lines with newlines, put since the last flush */
 	struct sg_buf line;		    /* scratch */
+	bool failed; /* what the file holds is unknown: nothing more is written */
 };
 
 /* One line, without newline, into out (reset first). prev: hash of the line before. */
@@ -39,7 +40,8 @@ int sg_audit_line(struct sg_buf *out, uint64_t seq, const uint8_t prev[SG_SHA256
 int sg_audit_file_open(struct sg_audit *a, struct sg_error *err);
 /* Still the same file, still ours alone, and as long as we left it? SG_EREFUSED. */
 int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err);
-/* Appends and fdatasyncs. */
+/* Appends and fdatasyncs. SG_ENOSPACE only where nothing of it was kept, so that it may be tried
+ * again; a failed sync is SG_EIO whatever the errno: asking twice would be told a lie. */
 int sg_audit_file_append(
 	const struct sg_audit *a, const void *data, size_t n, struct sg_error *err);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,10 +89,19 @@ int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err)
 
 int sg_audit_file_append(const struct sg_audit *a, const void *data, size_t n, struct sg_error *err)
 {
+	struct stat st;
+	if (fstat(a->fd, &st) < 0)
+		return sg_error_errno(err, errno, "cannot look at the audit log %s", a->path);
 	int r = sg_write_all(a->fd, data, n);
-	if (r < 0)
-		return sg_error_errno(err, -r, "cannot append to the audit log %s", a->path);
+	if (r < 0) {
+		(void)sg_error_errno(err, -r, "cannot append to the audit log %s", a->path);
+		if (ftruncate(a->fd, st.st_size) < 0)
+			return sg_error_set(err, SG_EIO, NULL,
+				"audit log %s: a failed append could not be taken back", a->path);
+		return r == -ENOSPC || r == -EDQUOT ? -SG_ENOSPACE : -SG_EIO;
+	}
 	if (fdatasync(a->fd) < 0)
-		return sg_error_errno(err, errno, "cannot sync the audit log %s", a->path);
+		return sg_error_set(err, SG_EIO, NULL, "cannot sync the audit log %s: %s", a->path,
+			strerror(errno));
 	return 0;
 }

@@ -7,8 +7,6 @@
 
 #include "base/hash.h"
 
-#define HEAD(key_len) (2U + (key_len)) /* table, key length, key */
-
 void sg_record_put_u64(struct sg_buf *b, uint64_t v)
 {
 	uint8_t tmp[10];
@@ -103,9 +101,10 @@ void sg_record_hash(struct sg_record_reader *r, char ret_hex[65])
 
 void sg_record_begin(struct sg_buf *b, enum sg_table table, struct sg_span key)
 {
+	const char *name = sg_table_name(table);
 	assert(key.len <= UINT8_MAX);
 	sg_buf_reset(b);
-	sg_buf_addc(b, (char)table);
+	sg_buf_add(b, name, strlen(name) + 1);
 	sg_buf_addc(b, (char)key.len);
 	sg_buf_add(b, key.data, key.len);
 }
@@ -120,7 +119,8 @@ int sg_record_seal(struct sg_buf *b, struct sg_span *ret, struct sg_error *err)
 	if (b->failed)
 		return too_large(err);
 	uint8_t digest[SG_SHA256_BYTES];
-	size_t head = HEAD((uint8_t)b->data[1]);
+	size_t name = strlen(b->data) + 1;
+	size_t head = name + 1 + (uint8_t)b->data[name];
 	sg_sha256(b->data, b->len, digest);
 	sg_buf_add(b, digest, SG_RECORD_CHECKSUM);
 	if (b->failed)

@@ -1,10 +1,10 @@
 /* The binary form of what the store keeps: numbers as LEB128 varints (zigzag where signed), texts
  * with their length, a checksum at the end.
  *
- * The checksum is the first 16 bytes of SHA-256 over table, key and content: a flipped bit, a value
- * cut short, and a whole value that turned up under another key are all found. SHA-256 because it
- * is here already and runs on SHA-NI at 1.4 GB/s (0.2 µs for a usual record); a CRC would not see a
- * value moved on purpose.
+ * The checksum is the first 16 bytes of SHA-256 over the table's name, key and content: a flipped
+ * bit, a value cut short, and a whole value that turned up under another key are all found. SHA-256
+ * because it is here already and runs on SHA-NI at 1.4 GB/s (0.2 µs for a usual record); a CRC
+ * would not see a value moved on purpose.
  */
 #ifndef SG_CHECKPOINT_RECORD_H
 #define SG_CHECKPOINT_RECORD_H

@@ -265,6 +265,11 @@ const char *sg_store_install_id(const struct sg_store *s)
 	return s->install;
 }
 
+const char *sg_table_name(enum sg_table table)
+{
+	return table_names[table];
+}
+
 const char *sg_store_path(const struct sg_store *s)
 {
 	return s->path;

@@ -58,6 +58,7 @@ void sg_store_close(struct sg_store *s); /* NULL is fine; no transaction may be 
 /* Made once when the environment is created; never changes. Valid while s is open. */
 const char *sg_store_install_id(const struct sg_store *s);
 const char *sg_store_path(const struct sg_store *s); /* of store.mdb */
+const char *sg_table_name(enum sg_table table);	     /* its name on disk, which never changes */
 
 /* state_dir/lock, held for the life of *ret_fd (close it to let go). SG_ECONFLICT names the pid
  * that holds it. The lock belongs to the descriptor (flock), so it is lost with the process. */
