@@ -27,13 +27,21 @@ static void must(int ok)
  * an allocation a call. Measured for 33 and 300 bytes: 61 and 212 ns against 443 and 677
  * (EVP_Q_digest) or 193 and 281 (a kept EVP_MD_CTX). Chain, tree and checksums hash millions of
  * short texts. */
-void sg_sha256(const void *data, size_t n, uint8_t ret_digest[SG_SHA256_BYTES])
+void sg_sha256_pair(
+	const void *a, size_t na, const void *b, size_t nb, uint8_t ret_digest[SG_SHA256_BYTES])
 {
 	SHA256_CTX c;
 	must(SHA256_Init(&c));
-	if (n)
-		must(SHA256_Update(&c, data, n));
+	if (na)
+		must(SHA256_Update(&c, a, na));
+	if (nb)
+		must(SHA256_Update(&c, b, nb));
 	must(SHA256_Final(ret_digest, &c));
+}
+
+void sg_sha256(const void *data, size_t n, uint8_t ret_digest[SG_SHA256_BYTES])
+{
+	sg_sha256_pair(data, n, NULL, 0, ret_digest);
 }
 
 void sg_sha256_hex(const void *data, size_t n, char ret_hex[SG_SHA256_HEX])

@@ -12,6 +12,9 @@
 
 /* One shot. Cannot fail for in-memory data (aborts if OpenSSL has no SHA-256 at all). */
 void sg_sha256(const void *data, size_t n, uint8_t ret_digest[SG_SHA256_BYTES]);
+/* Of a followed by b. */
+void sg_sha256_pair(
+	const void *a, size_t na, const void *b, size_t nb, uint8_t ret_digest[SG_SHA256_BYTES]);
 void sg_sha256_hex(const void *data, size_t n, char ret_hex[SG_SHA256_HEX]);
 
 /* Incremental; one object, one thread. */
