@@ -23,8 +23,10 @@ struct sg_verb {
 };
 
 extern const struct sg_verb sg_verb_config;
+extern const struct sg_verb sg_verb_doctor;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
+extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
 extern const struct sg_verb sg_verb_verify_audit;
 extern const struct sg_verb sg_verb_version;

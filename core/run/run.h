@@ -20,9 +20,16 @@
 
 struct sg_engine;
 
+/* The node kinds of this build, for sg_graph_load. Returns how many. */
+#define SG_RUN_MAX_KINDS 32
+size_t sg_run_kinds(struct sg_kind_spec ret[SG_RUN_MAX_KINDS]);
+
+/* Does the graph, or a subgraph of it, need the embedding model? */
+bool sg_run_embeds(const struct sg_graph *g);
+
 struct sg_engine_options {
-	const char *state_dir, *audit_path;
-	bool cleared; /* refuse graphs with write or external side effects */
+	const char *state_dir, *audit_path; /* audit_path NULL = in state_dir */
+	bool cleared;			    /* refuse graphs with write or external side effects */
 	bool allow_side_effects;
 	struct sg_embedder *embedder; /* borrowed; NULL = graphs that embed are refused at load */
 	int embed_workers;	      /* 0 = 1 */
@@ -47,6 +54,9 @@ int sg_engine_fd(const struct sg_engine *e); /* poll for reading */
 /* Milliseconds until the next timer (interrupt deadline, retry backoff), -1 = none. */
 int sg_engine_timeout_ms(const struct sg_engine *e);
 void sg_engine_dispatch(struct sg_engine *e); /* runs completions, timers and ready steps */
+/* 1 once the store or the audit file could not be written (not for a full disk): nothing is durable
+ * any more, every callback gets the error, and the process must end. The next start repairs. */
+int sg_engine_failed(const struct sg_engine *e, struct sg_error *ret);
 
 /* Who asks; copied where kept. */
 struct sg_caller {
@@ -106,8 +116,8 @@ int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, co
 	struct sg_error *err);
 
 /* The event feed of one run (asked for by api: /v1/runs/{id}/stream): its audit lines with a
- * sequence above `after` (-1 = all), first the stored ones, then each further one once it is durable;
- * delivered in order, from sg_engine_dispatch or from within the subscribe call. */
+ * sequence above `after` (-1 = all), first the stored ones, then each further one once it is
+ * durable; delivered in order, from sg_engine_dispatch or from within the subscribe call. */
 struct sg_event {
 	uint64_t seq;	  /* audit sequence */
 	int64_t step;	  /* -1 = none */
@@ -118,7 +128,8 @@ struct sg_event {
 };
 struct sg_subscription;
 typedef void (*sg_event_callback)(void *ctx, const struct sg_event *ev);
-/* SG_ENOTFOUND: no such run. A run that has ended already is told to its last event, last = true. */
+/* SG_ENOTFOUND: no such run. A run that has ended already is told to its last event, last = true.
+ */
 int sg_engine_subscribe(struct sg_engine *e, const char *run_id, int64_t after,
 	sg_event_callback cb, void *ctx, struct sg_subscription **ret, struct sg_error *err);
 /* May be called inside the callback. NULL is fine. */
@@ -130,6 +141,7 @@ struct sg_engine_stats {
 	uint64_t runs_live, runs_waiting; /* now */
 	uint64_t steps, batches, audit_records, embeddings;
 	uint64_t queue; /* events waiting for the writer, now */
+	bool no_space;	/* now: the disk is full, runs wait for room */
 };
 void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret);
 

@@ -1,0 +1,106 @@
+/* An engine in the verb's own process. */
+#include "cli/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "cli/model_dir.h"
+#include "config/config.h"
+
+static int make_directory(const char *dir, struct sg_error *err)
+{
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return sg_error_errno(err, errno, "cannot make the state directory %s", dir);
+	return sg_config_check_filesystem(dir, SG_PROFILE_OSS_DEFAULT, err);
+}
+
+static int load_model(struct sg_session *s, const char *model, struct sg_error *err)
+{
+	sg_autofree char *dir = NULL;
+	int r = sg_cli_find_model(model, &dir, err);
+	return r < 0 ? r : sg_embedder_load(&s->embedder, dir, NULL, false, err);
+}
+
+int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
+	struct sg_error *err)
+{
+	struct sg_engine_options o = {.state_dir = state_dir ? state_dir : SG_SESSION_STATE_DIR};
+	*s = (struct sg_session){0};
+	int r = make_directory(o.state_dir, err);
+	if (r == 0 && with_model)
+		r = load_model(s, model, err);
+	o.embedder = s->embedder;
+	if (r == 0)
+		r = sg_engine_create(&s->engine, &o, err);
+	if (r < 0)
+		sg_session_close(s);
+	return r;
+}
+
+void sg_session_close(struct sg_session *s)
+{
+	sg_engine_destroy(s->engine);
+	sg_embedder_destroy(s->embedder);
+	*s = (struct sg_session){0};
+}
+
+int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err)
+{
+	while (!*done) {
+		struct pollfd p = {.fd = sg_engine_fd(s->engine), .events = POLLIN};
+		if (poll(&p, 1, sg_engine_timeout_ms(s->engine)) < 0 && errno != EINTR)
+			return sg_error_errno(err, errno, "poll");
+		sg_engine_dispatch(s->engine);
+		if (!*done && sg_engine_failed(s->engine, err))
+			return -err->code;
+	}
+	return 0;
+}
+
+static void put_text(struct sg_buf *b, const char *key, const char *value)
+{
+	sg_buf_addf(b, ",\"%s\":", key);
+	if (value)
+		sg_buf_add_json_string(b, value, strlen(value));
+	else
+		sg_buf_adds(b, "null");
+}
+
+void sg_session_summary(const struct sg_run_view *v, struct sg_buf *out)
+{
+	sg_buf_adds(out, "{\"run_id\":");
+	sg_buf_add_json_string(out, v->row.run_id, strlen(v->row.run_id));
+	put_text(out, "status", sg_run_status_name(v->row.status));
+	put_text(out, "reason", v->row.reason);
+	sg_buf_adds(out, ",\"path\":");
+	(void)sg_json_canonical(v->path, out, NULL);
+	sg_buf_addf(out, ",\"state\":%s,\"steps\":%lld", v->state ? v->state : "null",
+		(long long)v->row.steps);
+	if (v->row.status == SG_RUN_FAILED) {
+		put_text(out, "error_class", v->row.error_class);
+		put_text(out, "error_cause", v->row.error_cause);
+	}
+	if (v->row.waiting)
+		sg_buf_addf(out, ",\"waiting\":%s", v->row.waiting);
+	sg_buf_addc(out, '}');
+}
+
+int sg_session_exit(enum sg_run_status status)
+{
+	switch (status) {
+	case SG_RUN_DONE: return SG_EXIT_DONE;
+	case SG_RUN_WAITING:
+	case SG_RUN_PAUSED: return SG_EXIT_WAITING;
+	case SG_RUN_PENDING:
+	case SG_RUN_RUNNING:
+	case SG_RUN_FAILED:
+	case SG_RUN_CANCELLED: break;
+	}
+	return SG_EXIT_FAILED;
+}

@@ -1,0 +1,31 @@
+/* An engine of this process's own, for verbs that run or change runs without a server. */
+#ifndef SG_CLI_SESSION_H
+#define SG_CLI_SESSION_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "run/run.h"
+
+#define SG_SESSION_STATE_DIR ".stargraph" /* unless --state-dir says otherwise */
+
+struct sg_session {
+	struct sg_engine *engine;
+	struct sg_embedder *embedder; /* NULL = not needed */
+};
+
+/* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. with_model:
+ * loads the model, from model (NULL = HF_HOME). */
+int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
+	struct sg_error *err);
+void sg_session_close(struct sg_session *s);
+/* Turns the engine until *done. */
+int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err);
+
+/* {"run_id","status","reason","path","state","steps"}, and "error_class", "error_cause" of a failed
+ * run, "waiting" of one that waits. */
+void sg_session_summary(const struct sg_run_view *v, struct sg_buf *out);
+/* The exit code for a run in this state. */
+int sg_session_exit(enum sg_run_status status);
+
+#endif

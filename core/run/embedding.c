@@ -1,0 +1,141 @@
+/* Embeddings off the loop thread: texts are tokenized here, computed by the pool's workers, and
+ * come back through the engine's descriptor. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "run/internal.h"
+
+static void unlink_job(struct embed_job *j)
+{
+	*j->all_prev = j->all_next;
+	if (j->all_next)
+		j->all_next->all_prev = j->all_prev;
+}
+
+static void free_job(struct embed_job *j)
+{
+	unlink_job(j);
+	sg_tokens_finish(&j->tokens);
+	free(j);
+}
+
+/* On a worker thread. */
+static void on_worker(struct sg_embed_job *job, int status, const struct sg_error *err)
+{
+	struct embed_job *j = job->data;
+	struct sg_engine *e = j->engine;
+	j->status = status;
+	if (status < 0)
+		j->err = *err;
+	(void)pthread_mutex_lock(&e->jobs_lock);
+	*e->jobs_done_tail = j;
+	e->jobs_done_tail = &j->next;
+	(void)pthread_mutex_unlock(&e->jobs_lock);
+	(void)eventfd_write(e->event_fd, 1);
+}
+
+static int submit(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
+	struct embed_job **ret, struct sg_error *err)
+{
+	if (!e->pool)
+		return sg_error_set(
+			err, SG_EREFUSED, "LocalEntryNotFoundError", "no embedding model");
+	struct embed_job *j = calloc(1, sizeof(*j));
+	if (!j)
+		return sg_error_nomem(err);
+	size_t most =
+		max_tokens && max_tokens < SG_EMBED_MAX_TOKENS ? max_tokens : SG_EMBED_MAX_TOKENS;
+	int r = sg_tokenize(sg_embedder_tokenizer(e->embedder), text, n, most, &j->tokens, err);
+	if (r < 0) {
+		free(j);
+		return r;
+	}
+	j->engine = e;
+	j->job = (struct sg_embed_job){.ids = j->tokens.ids,
+		.n = j->tokens.n,
+		.ret_vector = j->vector,
+		.done = on_worker,
+		.data = j};
+	j->all_next = e->jobs;
+	j->all_prev = &e->jobs;
+	if (e->jobs)
+		e->jobs->all_prev = &j->all_next;
+	e->jobs = j;
+	*ret = j;
+	return 0;
+}
+
+static int hand_over(struct sg_engine *e, struct embed_job *j, struct sg_error *err)
+{
+	struct sg_embed_job *one[] = {&j->job};
+	int r = sg_embed_pool_submit(e->pool, one, 1, err);
+	if (r < 0)
+		free_job(j);
+	return r;
+}
+
+int sg_exec_embed(struct sg_exec *x, const char *text, size_t n,
+	void (*done)(struct sg_exec *x, const float *vector, const struct sg_error *err),
+	struct sg_error *err)
+{
+	struct embed_job *j;
+	int r = submit(x->engine, text, n, 0, &j, err);
+	if (r < 0)
+		return r;
+	j->exec = x;
+	j->node_done = done;
+	r = hand_over(x->engine, j, err);
+	return r < 0 ? r : SG_EXEC_PENDING;
+}
+
+int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
+	sg_embed_callback done, void *ctx, struct sg_error *err)
+{
+	struct embed_job *j;
+	int r = sg_engine_check_room(e, err);
+	if (r == 0)
+		r = submit(e, text, n, max_tokens, &j, err);
+	if (r < 0)
+		return r;
+	j->cb = done;
+	j->ctx = ctx;
+	return hand_over(e, j, err);
+}
+
+void sg_embedding_forget(struct sg_engine *e, const void *ctx)
+{
+	for (struct embed_job *j = e->jobs; j; j = j->all_next)
+		if (j->ctx == ctx)
+			j->cb = NULL;
+}
+
+void sg_embedding_drain(struct sg_engine *e)
+{
+	(void)pthread_mutex_lock(&e->jobs_lock);
+	struct embed_job *list = e->jobs_done;
+	e->jobs_done = NULL;
+	e->jobs_done_tail = &e->jobs_done;
+	(void)pthread_mutex_unlock(&e->jobs_lock);
+	while (list) {
+		struct embed_job *j = list;
+		list = j->next;
+		const struct sg_error *err = j->status < 0 ? &j->err : NULL;
+		e->stats.embeddings += !err;
+		if (j->exec)
+			j->node_done(j->exec, err ? NULL : j->vector, err);
+		else if (j->cb)
+			j->cb(j->ctx, err ? NULL : j->vector, &j->tokens, err);
+		free_job(j);
+	}
+}
+
+json_t *sg_exec_embedding_record(const struct sg_exec *x, const float *vector)
+{
+	char hash[SG_SHA256_HEX];
+	const struct sg_model_info *m = sg_embedder_info(x->engine->embedder);
+	sg_sha256_hex(vector, SG_EMBED_DIM * sizeof(*vector), hash);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "kind", "embedding", "node", x->node->id,
+		"sha256", hash, "weights_sha256", m->weights_sha256, "tokenizer_sha256",
+		m->tokenizer_sha256, "update", x->update ? x->update : json_null());
+}

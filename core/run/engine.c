@@ -1,0 +1,285 @@
+/* The engine: what it owns, its life, and one turn of its loop. */
+#include "run/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "run/internal.h"
+
+void sg_engine_kick(struct sg_engine *e)
+{
+	if (e->kicked)
+		return;
+	e->kicked = true;
+	(void)eventfd_write(e->event_fd, 1);
+}
+
+static int64_t or_default(int64_t v, int64_t otherwise)
+{
+	return v > 0 ? v : otherwise;
+}
+
+static void set_limits(struct sg_engine *e, const struct sg_engine_options *o)
+{
+	e->limits.steps = or_default(o->limits.steps, SG_RUN_STEPS);
+	e->limits.facts = o->limits.facts;
+	e->limits.firings = o->limits.firings;
+	e->limits.join_product = o->limits.join_product;
+	e->limits.rule_us = or_default(o->limits.rule_us, SG_RUN_RULE_US);
+	e->limits.run_us = or_default(o->limits.run_us, SG_RUN_RUN_US);
+	e->limits.node_us = o->limits.node_us;
+	e->limits.state_bytes = or_default(o->limits.state_bytes, SG_RUN_STATE_BYTES);
+	e->limits.runs_in_flight = or_default(o->limits.runs_in_flight, SG_RUN_IN_FLIGHT);
+	e->limits.queue = or_default(o->limits.queue, SG_RUN_QUEUE);
+}
+
+static void set_runtime_hash(struct sg_engine *e)
+{
+	char text[256];
+	(void)snprintf(text, sizeof(text), "stargraph %s kernel %s", SG_VERSION,
+		e->embedder ? sg_embedder_info(e->embedder)->kernel : "none");
+	sg_sha256_hex(text, strlen(text), e->runtime_hash);
+	sg_sha256_hex("[]", 2, e->no_effects);
+}
+
+static int open_pool(struct sg_engine *e, int workers, struct sg_error *err)
+{
+	if (!e->embedder)
+		return 0;
+	struct sg_embed_pool_options o = {.workers = workers > 0 ? (unsigned)workers : 1,
+		.queue_texts = (size_t)(e->limits.runs_in_flight + e->limits.queue)};
+	return sg_embed_pool_create(&e->pool, e->embedder, &o, err);
+}
+
+static int open_all(struct sg_engine *e, const struct sg_engine_options *o, struct sg_error *err)
+{
+	char path[4096];
+	size_t repaired;
+	int r = sg_store_lock(o->state_dir, &e->lock_fd, err);
+	if (r == 0)
+		r = sg_store_open(&e->store, o->state_dir, 0, true, false, err);
+	if (r < 0)
+		return r;
+	const char *audit = o->audit_path;
+	if (!audit) {
+		(void)snprintf(path, sizeof(path), "%s/stargraph.audit.jsonl", o->state_dir);
+		audit = path;
+	}
+	r = sg_audit_open(&e->writer.audit, e->store, audit, &repaired, err);
+	if (r < 0)
+		return r;
+	e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->event_fd < 0)
+		return sg_error_errno(err, errno, "cannot make an eventfd");
+	e->writer.store = e->store;
+	e->writer.event_fd = e->event_fd;
+	r = open_pool(e, o->embed_workers, err);
+	return r < 0 ? r : sg_writer_start(&e->writer, err);
+}
+
+int sg_engine_create(
+	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err)
+{
+	struct sg_engine *e = calloc(1, sizeof(*e));
+	if (!e)
+		return sg_error_nomem(err);
+	e->lock_fd = e->event_fd = -1;
+	e->cleared = o->cleared;
+	e->allow_side_effects = o->allow_side_effects;
+	e->embedder = o->embedder;
+	e->graphs_tail = &e->graphs;
+	e->ready_tail = &e->ready;
+	e->jobs_done_tail = &e->jobs_done;
+	e->scratch = SG_BUF_INIT(32U << 20);
+	e->facts_buf = SG_BUF_INIT(32U << 20);
+	(void)pthread_mutex_init(&e->jobs_lock, NULL);
+	set_limits(e, o);
+	set_runtime_hash(e);
+	int r = open_all(e, o, err);
+	if (r < 0) {
+		sg_engine_destroy(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+static void drop_runs(struct sg_engine *e)
+{
+	for (size_t i = 0; i < SG_RUN_BUCKETS; i++)
+		while (e->table[i]) {
+			sg_run_stop_pending(e->table[i]);
+			sg_run_destroy(e->table[i]);
+		}
+}
+
+static void drop_batches(struct sg_engine *e)
+{
+	struct batch *b;
+	while ((b = e->spare)) {
+		e->spare = b->next;
+		sg_batch_free(b);
+	}
+	b = e->writer.started ? NULL : e->writer.done;
+	while (b) {
+		struct batch *next = b->next;
+		sg_batch_free(b);
+		b = next;
+	}
+	sg_batch_free(e->gather);
+}
+
+void sg_engine_destroy(struct sg_engine *e)
+{
+	if (!e)
+		return;
+	e->stopping = true;
+	if (e->writer.started) {
+		sg_batch_publish(e);
+		sg_writer_stop(&e->writer);
+		sg_engine_complete(e, e->writer.done);
+		e->writer.done = NULL;
+	}
+	sg_embed_pool_destroy(e->pool);
+	e->pool = NULL;
+	drop_runs(e);
+	sg_embedding_drain(e);
+	drop_batches(e);
+	while (e->subscriptions)
+		sg_engine_unsubscribe(e->subscriptions);
+	while (e->graphs) {
+		struct prepared *next = e->graphs->next;
+		sg_prepared_destroy(e->graphs);
+		e->graphs = next;
+	}
+	free((void *)(uintptr_t)e->listed);
+	free(e->timers);
+	sg_buf_finish(&e->scratch);
+	sg_buf_finish(&e->facts_buf);
+	sg_audit_close(e->writer.audit);
+	sg_store_close(e->store);
+	if (e->event_fd >= 0)
+		(void)close(e->event_fd);
+	if (e->lock_fd >= 0)
+		(void)close(e->lock_fd);
+	(void)pthread_mutex_destroy(&e->jobs_lock);
+	free(e);
+}
+
+int sg_engine_fd(const struct sg_engine *e)
+{
+	return e->event_fd;
+}
+
+int sg_engine_timeout_ms(const struct sg_engine *e)
+{
+	int64_t next = sg_timer_next(e);
+	if (e->ready && !atomic_load(&e->writer.no_space))
+		return 0;
+	if (next < 0)
+		return -1;
+	int64_t left = (next - sg_clock_monotonic_us() + 999) / 1000;
+	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+}
+
+int sg_engine_failed(const struct sg_engine *e, struct sg_error *ret)
+{
+	if (!e->failed)
+		return 0;
+	*ret = e->failure;
+	return 1;
+}
+
+int sg_engine_check_room(const struct sg_engine *e, struct sg_error *err)
+{
+	if (e->failed) {
+		*err = e->failure;
+		return -e->failure.code;
+	}
+	if (e->stopping)
+		return sg_error_set(err, SG_EBUSY, "stopping", "the engine is stopping");
+	if (atomic_load(&e->writer.no_space))
+		return sg_error_set(err, SG_ENOSPACE, "disk-full",
+			"the disk is full; runs go on when there is room");
+	if (e->queued > (uint64_t)e->limits.queue)
+		return sg_error_set(err, SG_EBUSY, NULL, "%llu records wait for the disk",
+			(unsigned long long)e->queued);
+	return 0;
+}
+
+static void wake(struct sg_engine *e, const char *run_id)
+{
+	struct run *r = sg_run_find(e, run_id);
+	struct sg_error err;
+	if (!r && sg_run_load(e, run_id, &r, &err) != 0)
+		return;
+	if (r->phase == PHASE_SLEEPING && r->wake_us <= sg_clock_monotonic_us()) {
+		r->phase = PHASE_READY;
+		sg_run_ready(r);
+	} else if (r->phase == PHASE_SETTLED) {
+		sg_interrupt_timed_out(r);
+	}
+	sg_run_maybe_release(r);
+}
+
+static void fire_timers(struct sg_engine *e)
+{
+	char id[SG_RUN_ID_TEXT];
+	while (sg_timer_pop(e, sg_clock_monotonic_us(), id))
+		wake(e, id);
+}
+
+static bool may_step(const struct sg_engine *e)
+{
+	return e->ready && !e->failed && !e->stopping && !atomic_load(&e->writer.no_space) &&
+	       e->queued <= (uint64_t)e->limits.queue;
+}
+
+static void step_ready(struct sg_engine *e)
+{
+	int64_t until = sg_clock_monotonic_us() + SG_RUN_DISPATCH_US;
+	while (may_step(e)) {
+		struct run *r = e->ready;
+		e->ready = r->ready_next;
+		if (!e->ready)
+			e->ready_tail = &e->ready;
+		r->ready_next = NULL;
+		r->queued = false;
+		sg_run_advance(r, SG_RUN_TURN_STEPS);
+		if (atomic_load(&e->writer.idle))
+			sg_batch_publish(e);
+		if (sg_clock_monotonic_us() > until)
+			break;
+	}
+	if (may_step(e))
+		sg_engine_kick(e);
+}
+
+void sg_engine_dispatch(struct sg_engine *e)
+{
+	eventfd_t n;
+	(void)eventfd_read(e->event_fd, &n);
+	e->kicked = false;
+	sg_engine_complete(e, sg_writer_take_done(&e->writer));
+	sg_embedding_drain(e);
+	fire_timers(e);
+	step_ready(e);
+	sg_batch_publish(e);
+}
+
+size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const **ret)
+{
+	*ret = e->listed;
+	return e->n_listed;
+}
+
+void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret)
+{
+	*ret = e->stats;
+	ret->queue = e->queued;
+	ret->no_space = atomic_load(&e->writer.no_space);
+}

@@ -1,0 +1,322 @@
+/* Graphs made ready to run: kinds bound, rules compiled, actions taken apart. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "run/internal.h"
+
+#define MAX_WHERE 512 /* bytes of "file:line" */
+
+/* Slots of an assert, pattern of a retract; NULL for the others. */
+static int prepare_action(const struct sg_action *a, json_t **ret_data, struct sg_error *err)
+{
+	if (a->kind == SG_RETRACT)
+		return sg_rules_parse_pattern(a->pattern, ret_data, err);
+	if (a->kind != SG_ASSERT)
+		return 0;
+	if (a->slots && *a->slots)
+		return sg_json_parse(a->slots, strlen(a->slots), ret_data, err);
+	*ret_data = json_object();
+	return *ret_data ? 0 : sg_error_nomem(err);
+}
+
+static int prepare_actions(struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph *g = p->graph;
+	p->action_data = calloc(g->n_rules + 1, sizeof(*p->action_data));
+	if (!p->action_data)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < g->n_rules; i++) {
+		const struct sg_rule *rule = &g->rules[i];
+		p->action_data[i] = calloc(rule->n_actions + 1, sizeof(json_t *));
+		if (!p->action_data[i])
+			return sg_error_nomem(err);
+		for (size_t k = 0; k < rule->n_actions; k++) {
+			int r = prepare_action(&rule->actions[k], &p->action_data[i][k], err);
+			if (r < 0)
+				return sg_error_prefix(
+					err, "%s:%d: rule %s", g->path, rule->line, rule->id);
+		}
+	}
+	return 0;
+}
+
+static int prepare_nodes(struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph *g = p->graph;
+	p->kinds = calloc(g->n_nodes + 1, sizeof(*p->kinds));
+	p->node_data = calloc(g->n_nodes + 1, sizeof(*p->node_data));
+	if (!p->kinds || !p->node_data)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		const struct sg_node *n = &g->nodes[i];
+		struct sg_kind_load l = {p->engine->embedder, g, n};
+		p->kinds[i] = sg_kind_find(n->kind);
+		if (!p->kinds[i])
+			return sg_error_set(err, SG_EINVALID, NULL,
+				"%s:%d: node %s: unknown kind \"%s\"", g->path, n->line, n->id,
+				n->kind);
+		if (!p->kinds[i]->prepare)
+			continue;
+		int r = p->kinds[i]->prepare(&l, &p->node_data[i], err);
+		if (r < 0)
+			return sg_error_prefix(err, "%s:%d: node %s", g->path, n->line, n->id);
+	}
+	return 0;
+}
+
+static enum sg_slot_type slot_type(enum sg_field_type t)
+{
+	switch (t) {
+	case SG_INT: return SG_SLOT_INTEGER;
+	case SG_FLOAT: return SG_SLOT_FLOAT;
+	case SG_BOOL: return SG_SLOT_BOOL;
+	case SG_STR:
+	case SG_LIST:
+	case SG_DICT: break;
+	}
+	return SG_SLOT_STRING;
+}
+
+static int compile(struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph *g = p->graph;
+	const struct sg_engine *e = p->engine;
+	sg_autofree struct sg_rules_field *fields = calloc(g->n_fields + 1, sizeof(*fields));
+	sg_autofree struct sg_rules_template *facts = calloc(g->n_facts + 1, sizeof(*facts));
+	sg_autofree struct sg_rules_rule *rules = calloc(g->n_rules + 1, sizeof(*rules));
+	sg_autofree char *where = calloc(g->n_rules + 1, MAX_WHERE);
+	if (!fields || !facts || !rules || !where)
+		return sg_error_nomem(err);
+	struct sg_rules_spec spec = {
+		.fields = fields,
+		.templates = facts,
+		.n_templates = g->n_facts,
+		.rules = rules,
+		.n_rules = g->n_rules,
+		.limits = {.firings = e->limits.firings,
+			.facts = e->limits.facts,
+			.join_product = e->limits.join_product,
+			.wall_us = e->limits.rule_us},
+	};
+	for (size_t i = 0; i < g->n_fields; i++)
+		if (g->fields[i].mirrored)
+			fields[spec.n_fields++] = (struct sg_rules_field){
+				g->fields[i].name, slot_type(g->fields[i].type)};
+	for (size_t i = 0; i < g->n_facts; i++)
+		facts[i] = (struct sg_rules_template){g->facts[i].name,
+			(const char *const *)g->facts[i].slots, g->facts[i].n_slots};
+	for (size_t i = 0; i < g->n_rules; i++) {
+		char *w = where + MAX_WHERE * i;
+		(void)snprintf(w, MAX_WHERE, "%s:%d", g->path, g->rules[i].line);
+		rules[i] = (struct sg_rules_rule){.id = g->rules[i].id,
+			.lhs = g->rules[i].lhs,
+			.where = w,
+			.then = g->rules[i].then};
+	}
+	return sg_rules_create(&p->rules, &spec, err);
+}
+
+static int check_built(const struct sg_graph *g, struct sg_error *err)
+{
+	if (g->n_governance)
+		return sg_error_set(err, SG_EINVALID, NULL,
+			"%s: governance mounts pack \"%s\", and no pack is installed here", g->path,
+			g->governance[0].id);
+	bool parallel = g->n_parallel > 0;
+	for (size_t i = 0; i < g->n_rules; i++)
+		for (size_t k = 0; k < g->rules[i].n_actions; k++)
+			parallel |= g->rules[i].actions[k].kind == SG_PARALLEL;
+	return parallel ? sg_error_set(err, SG_EINVALID, NULL,
+				  "%s: this version does not run parallel branches", g->path)
+			: 0;
+}
+
+int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
+	const char *from, struct sg_error *err)
+{
+	struct prepared *p = calloc(1, sizeof(*p));
+	if (!p) {
+		sg_graph_destroy(g);
+		return sg_error_nomem(err);
+	}
+	p->engine = e;
+	p->graph = g;
+	p->from = strdup(from);
+	int r = g->n_nodes ? check_built(g, err)
+			   : sg_error_set(err, SG_EINVALID, NULL, "%s: no nodes", g->path);
+	if (r == 0)
+		r = prepare_nodes(p, err);
+	if (r == 0)
+		r = prepare_actions(p, err);
+	if (r == 0)
+		r = compile(p, err);
+	if (r < 0) {
+		sg_prepared_destroy(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void sg_prepared_destroy(struct prepared *p)
+{
+	if (!p)
+		return;
+	const struct sg_graph *g = p->graph;
+	for (size_t i = 0; p->node_data && i < g->n_nodes; i++)
+		if (p->kinds[i] && p->kinds[i]->release)
+			p->kinds[i]->release(p->node_data[i]);
+	for (size_t i = 0; p->action_data && i < g->n_rules; i++) {
+		for (size_t k = 0; p->action_data[i] && k < g->rules[i].n_actions; k++)
+			json_decref(p->action_data[i][k]);
+		free(p->action_data[i]);
+	}
+	free(p->action_data);
+	free(p->node_data);
+	free(p->kinds);
+	free(p->from);
+	sg_rules_destroy(p->rules);
+	sg_graph_destroy(p->graph);
+	free(p);
+}
+
+struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id)
+{
+	for (struct prepared *p = e->graphs; p; p = p->next)
+		if (p->listed && strcmp(p->graph->id, graph_id) == 0)
+			return p;
+	return NULL;
+}
+
+static int store_document(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(64U << 20);
+	int r = sg_json_canonical(p->graph->document, &b, err);
+	if (r < 0)
+		return r;
+	p->stored = true;
+	return sg_batch_put(e, NULL, SG_TABLE_GRAPH, SG_KEY_TEXT(p->graph->hash),
+		       SG_SPAN(b.data, b.len)) < 0
+		       ? sg_error_nomem(err)
+		       : 0;
+}
+
+static int list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph **l =
+		realloc((void *)(uintptr_t)e->listed, (e->n_listed + 1) * sizeof(*l));
+	if (!l)
+		return sg_error_nomem(err);
+	e->listed = l;
+	size_t at = e->n_listed;
+	for (size_t i = 0; i < e->n_listed; i++)
+		if (strcmp(l[i]->id, p->graph->id) == 0)
+			at = i;
+	l[at] = p->graph;
+	if (at == e->n_listed)
+		e->n_listed++;
+	p->listed = true;
+	return store_document(e, p, err);
+}
+
+static int adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+{
+	struct prepared *old = sg_prepared_find(e, p->graph->id);
+	if (old && strcmp(old->from, p->from) != 0) {
+		int r = sg_error_set(err, SG_EINVALID, NULL,
+			"%s: graph id \"%s\" is that of %s already", p->from, p->graph->id,
+			old->from);
+		sg_prepared_destroy(p);
+		return r;
+	}
+	if (old)
+		old->listed = false;
+	*e->graphs_tail = p;
+	e->graphs_tail = &p->next;
+	return list(e, p, err);
+}
+
+static int load_file(struct sg_engine *e, const char *path, struct sg_error *err)
+{
+	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	struct sg_graph *g = NULL;
+	struct prepared *p = NULL;
+	int r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), NULL, err);
+	if (r == 0)
+		r = sg_prepared_make(&p, e, g, path, err);
+	return r < 0 ? r : adopt(e, p, err);
+}
+
+static int is_graph(const struct dirent *d)
+{
+	size_t n = strlen(d->d_name);
+	return d->d_name[0] != '.' && ((n > 5 && strcmp(d->d_name + n - 5, ".yaml") == 0) ||
+					      (n > 4 && strcmp(d->d_name + n - 4, ".yml") == 0));
+}
+
+static int load_directory(struct sg_engine *e, const char *path, struct sg_error *err)
+{
+	struct dirent **names;
+	int r = 0, n = scandir(path, &names, is_graph, alphasort);
+	if (n < 0)
+		return sg_error_errno(err, errno, "cannot read the graph directory %s", path);
+	for (int i = 0; i < n; i++) {
+		char file[4096];
+		(void)snprintf(file, sizeof(file), "%s/%s", path, names[i]->d_name);
+		if (r == 0)
+			r = load_file(e, file, err);
+		free(names[i]);
+	}
+	free(names);
+	return r;
+}
+
+int sg_engine_load(struct sg_engine *e, const char *path, struct sg_error *err)
+{
+	struct stat st;
+	if (stat(path, &st) < 0 && errno == ENOENT)
+		return sg_error_set(err, SG_ENOTFOUND, NULL, "no graph file %s", path);
+	int r = S_ISDIR(st.st_mode) ? load_directory(e, path, err) : load_file(e, path, err);
+	sg_engine_kick(e);
+	return r;
+}
+
+int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
+	struct prepared **ret, struct sg_error *err)
+{
+	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	struct sg_span text;
+	for (struct prepared *p = e->graphs; p; p = p->next)
+		if (strcmp(p->graph->hash, hash) == 0) {
+			*ret = p;
+			return 0;
+		}
+	int r = sg_txn_get(t, SG_TABLE_GRAPH, SG_KEY_TEXT(hash), &text, err);
+	if (r != 0)
+		return r < 0 ? r
+			     : sg_error_set(err, SG_ENOTFOUND, "unknown-graph",
+				       "the graph with hash %s is not in the store", hash);
+	struct sg_graph *g = NULL;
+	struct prepared *p = NULL;
+	r = sg_graph_load_text(
+		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), NULL, err);
+	if (r == 0 && strcmp(g->hash, hash) != 0) {
+		sg_graph_destroy(g);
+		return sg_error_set(err, SG_ECORRUPT, "graph-hash",
+			"the stored graph document does not have its hash %s", hash);
+	}
+	if (r == 0)
+		r = sg_prepared_make(&p, e, g, "", err);
+	if (r < 0)
+		return r;
+	p->stored = true;
+	*e->graphs_tail = p;
+	e->graphs_tail = &p->next;
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,402 @@
+/* What the files of core/run share. Everything here is the loop thread's, except where a comment
+ * says otherwise.
+ *
+ * Who owns what: a run lives in the engine's table from its start (or its loading from the store)
+ * until it has settled and nothing of it waits to become durable. A batch holds copies in its
+ * arena, and a counted reference to each run of which it holds something.
+ */
+#ifndef SG_RUN_INTERNAL_H
+#define SG_RUN_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "audit/audit.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "embed/pool.h"
+#include "rules/rules.h"
+#include "run/arena.h"
+#include "run/kinds.h"
+#include "run/run.h"
+#include "store/store.h"
+
+/* Defaults of the engine's limits (sg_engine_options.limits). */
+#define SG_RUN_STEPS 10000
+#define SG_RUN_RULE_US 25000		 /* no other request waits longer for a rule */
+#define SG_RUN_RUN_US (3600LL * 1000000) /* working time, without waiting for people */
+#define SG_RUN_STATE_BYTES (1LL << 20)
+#define SG_RUN_IN_FLIGHT 10000
+#define SG_RUN_QUEUE 65536	  /* events and checkpoints waiting for the writer */
+#define SG_RUN_CARRIED_FACTS 1000 /* that a run carries from step to step */
+#define SG_RUN_TURN_STEPS 32	  /* steps of one run before others have their turn */
+#define SG_RUN_DISPATCH_US 4000	  /* of stepping before the loop gets its turn */
+#define SG_RUN_NO_SPACE_RETRY_MS 500
+#define SG_RUN_SPARE_BATCHES 8
+
+/* A counted text: a state that several checkpoints share. */
+struct text {
+	unsigned refs;
+	size_t len;
+	char data[];
+};
+struct text *sg_text_make(const char *data, size_t n);
+struct text *sg_text_ref(struct text *t);
+void sg_text_unref(struct text *t);
+
+/* A graph made ready: its rules compiled, its nodes bound to their kinds. Lives as long as the
+ * engine. */
+struct prepared {
+	struct prepared *next; /* load order */
+	struct sg_engine *engine;
+	struct sg_graph *graph;
+	struct sg_rules *rules;
+	void **node_data;		   /* by node: what the kind's prepare made */
+	const struct sg_node_kind **kinds; /* by node */
+	json_t ***action_data; /* by rule, action: slots of an assert, pattern of a retract */
+	char *from;	       /* path it was loaded from */
+	bool listed;	       /* started by id; else only older runs still need it */
+	bool stored;	       /* its document has been put to the store */
+};
+
+/* A fact that a run carries from step to step. */
+struct carried {
+	char *template_name; /* owned */
+	json_t *slots;	     /* owned */
+};
+
+/* One graph being walked. */
+struct frame {
+	struct prepared *graph;
+	json_t *state;		 /* owned */
+	struct text *state_text; /* its canonical form */
+	struct carried *facts;
+	size_t n_facts, cap_facts, n_seen;
+	int node; /* to execute next */
+	bool first;
+};
+
+enum run_phase {
+	PHASE_READY,	/* in the ready queue */
+	PHASE_BUSY,	/* a node works elsewhere (a worker) */
+	PHASE_DURABLE,	/* waits for its batches before an outside effect */
+	PHASE_SLEEPING, /* a retry's backoff */
+	PHASE_SETTLED,	/* done, failed, cancelled, waiting or paused */
+};
+
+struct watcher {
+	struct watcher *bucket_next, **bucket_prev; /* by ctx */
+	struct watcher *next;			    /* of the run or the batch's slot */
+	void *ctx;
+	sg_run_callback run_cb; /* NULL after sg_engine_forget */
+	void (*wait_cb)(void *ctx, const struct sg_error *err);
+	struct run *run;
+};
+
+struct run {
+	struct run *table_next;
+	struct run *ready_next;
+	struct sg_engine *engine;
+	struct sg_run_row row; /* graph_id is borrowed from the graph, the other texts are owned */
+	struct frame f;
+	enum run_phase phase;
+	int64_t step;	   /* number of the next checkpoint */
+	const char **path; /* owned array of node ids, which are the graphs' */
+	size_t n_path, cap_path;
+	unsigned inflight; /* batches that hold something of it */
+	struct slot *slot; /* in the gathering batch */
+	struct watcher *settled;
+	struct sg_exec *exec; /* the node that works elsewhere */
+	int64_t wake_us;      /* PHASE_SLEEPING: monotonic */
+	int64_t active_us;    /* monotonic; when it became active */
+	bool queued, live_stored, pause_wanted;
+	char *pause_actor;
+	char *idem_key; /* "actor NUL key" until its record is durable */
+	size_t idem_len;
+	struct run *idem_next;
+};
+
+enum item_kind { ITEM_CHECKPOINT, ITEM_EVENT, ITEM_PUT, ITEM_ROW };
+struct item {
+	enum item_kind kind;
+	struct slot *slot; /* NULL = of no run */
+	union {
+		struct {
+			struct sg_checkpoint c;
+			char *digest; /* where the writer puts 64 hex digits, or NULL */
+		} checkpoint;
+		struct sg_audit_event event;
+		struct {
+			enum sg_table table;
+			struct sg_span key, val;
+		} put;
+		struct sg_run_row row; /* of a run that is not in memory, and has ended */
+	};
+	uint64_t seq; /* of an event, set by the writer */
+};
+
+/* A run's part of a batch. */
+struct slot {
+	struct slot *next;
+	struct run *run;
+	struct sg_run_row row; /* snapshot when the batch is closed */
+	struct text *state;    /* a reference */
+	size_t n_path;
+	struct watcher *acks;
+	size_t n_events;
+	bool live_put, live_del;
+};
+
+struct held {
+	struct held *next;
+	struct text *text;
+};
+
+/* What one dispatch gathered; the writer commits all that are queued together. */
+struct batch {
+	struct batch *next;
+	struct sg_arena arena;
+	struct item *items; /* owned, kept over reuse */
+	size_t n, cap;
+	struct slot *slots;
+	struct held *held;    /* texts that checkpoints of this batch point into */
+	struct watcher *acks; /* of no run */
+	uint64_t n_steps, n_events;
+	int status;	     /* set by the writer: 0 or a negative code */
+	struct sg_error err; /* with status */
+};
+
+struct timer {
+	int64_t due_us; /* monotonic */
+	char run_id[SG_RUN_ID_TEXT];
+};
+
+struct embed_job {
+	struct embed_job *next;
+	struct sg_embed_job job;
+	struct sg_engine *engine;
+	struct sg_tokens tokens;
+	struct sg_exec *exec; /* a node's, or NULL */
+	void (*node_done)(struct sg_exec *x, const float *vector, const struct sg_error *err);
+	sg_embed_callback cb; /* NULL after sg_engine_forget */
+	void *ctx;
+	int status;
+	struct sg_error err;
+	float vector[SG_EMBED_DIM];
+	struct embed_job *all_next, **all_prev;
+};
+
+struct sg_subscription {
+	struct sg_subscription *next, **prev; /* all of the engine */
+	struct sg_engine *engine;
+	char run_id[SG_RUN_ID_TEXT];
+	int64_t after;
+	sg_event_callback cb;
+	void *ctx;
+	bool dead, busy;
+};
+
+#define SG_RUN_BUCKETS 4096 /* of the run table and of the watchers */
+
+struct writer {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* under the lock */
+	struct batch *queue, **queue_tail; /* for the writer */
+	struct batch *done, **done_tail;   /* for the loop */
+	bool stop, working;
+	_Atomic bool idle;
+	_Atomic bool no_space;
+	/* the writer's own */
+	struct sg_store *store;
+	struct sg_audit *audit;
+	int event_fd;
+};
+
+struct sg_engine {
+	struct sg_store *store;
+	int lock_fd, event_fd;
+	bool cleared, allow_side_effects, kicked, stopping;
+	struct sg_embedder *embedder;
+	struct sg_embed_pool *pool;
+	struct {
+		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
+			runs_in_flight, queue;
+	} limits;
+	struct prepared *graphs, **graphs_tail;
+	const struct sg_graph **listed;
+	size_t n_listed;
+	struct run *table[SG_RUN_BUCKETS];
+	size_t n_runs;	       /* in the table */
+	struct run *idem[256]; /* starts with a key that are not durable yet */
+	struct watcher *watchers[SG_RUN_BUCKETS];
+	struct run *ready, **ready_tail;
+	struct batch *gather, *spare;
+	size_t n_spare;
+	uint64_t queued; /* items not yet durable */
+	struct writer writer;
+	struct timer *timers; /* heap */
+	size_t n_timers, cap_timers;
+	struct sg_subscription *subscriptions;
+	struct embed_job *jobs; /* all that are out */
+	pthread_mutex_t jobs_lock;
+	struct embed_job *jobs_done, **jobs_done_tail; /* under jobs_lock */
+	struct sg_buf scratch, facts_buf;
+	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
+	struct sg_engine_stats stats;
+	bool failed;
+	struct sg_error failure;
+};
+
+/* engine.c, table.c */
+void sg_engine_kick(struct sg_engine *e);
+struct run *sg_run_find(struct sg_engine *e, const char *run_id);
+void sg_run_insert(struct run *r);
+void sg_run_ready(struct run *r);
+struct run *sg_run_create(struct sg_engine *e, struct prepared *g);
+void sg_idem_forget(struct run *r);
+unsigned sg_bucket(const void *data, size_t n);
+void sg_run_destroy(struct run *r); /* takes it out of the table */
+/* Frees a run that has settled and of which nothing waits. */
+void sg_run_maybe_release(struct run *r);
+void sg_watcher_add(
+	struct sg_engine *e, struct watcher **list, struct run *r, sg_run_callback cb, void *ctx);
+void sg_watcher_link(struct sg_engine *e, struct watcher *w, struct watcher **list);
+void sg_watcher_free(struct watcher *w);
+/* complete.c: a list of batches from the writer. */
+void sg_engine_complete(struct sg_engine *e, struct batch *list);
+/* May more work be taken? SG_EBUSY, SG_ENOSPACE, SG_EIO. */
+int sg_engine_check_room(const struct sg_engine *e, struct sg_error *err);
+
+/* graphs.c */
+int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
+	const char *from, struct sg_error *err); /* takes g */
+void sg_prepared_destroy(struct prepared *p);
+struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id);
+/* The graph with this hash: loaded, or read back from the store. */
+int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
+	struct prepared **ret, struct sg_error *err);
+
+/* batch.c: filling the gathering batch */
+struct slot *sg_batch_slot(struct run *r); /* NULL when out of memory */
+struct item *sg_batch_item(struct sg_engine *e, struct slot *s, enum item_kind kind);
+/* payload: canonical JSON object text, copied. step -1 = none. NULL when out of memory; valid until
+ * the next item. */
+struct item *sg_batch_event(struct sg_engine *e, struct run *r, int64_t ts_us, const char *actor,
+	const char *type, int64_t step, const char *payload, size_t len, const char *origin,
+	const char *source);
+/* The checkpoint's texts are copied, but state: held. */
+/* A row alone, copied; the run is not live any more. */
+int sg_batch_row(struct sg_engine *e, const struct sg_run_row *row);
+int sg_batch_checkpoint(struct run *r, const struct sg_checkpoint *c, struct text *state);
+int sg_batch_put(struct sg_engine *e, struct slot *s, enum sg_table table, struct sg_span k,
+	struct sg_span v);
+void sg_batch_publish(struct sg_engine *e); /* hands the gathered batch to the writer */
+struct batch *sg_batch_make(struct sg_engine *e);
+void sg_batch_recycle(struct sg_engine *e, struct batch *b);
+void sg_batch_free(struct batch *b);
+
+/* writer.c */
+/* SHA-256 over the fields of a checkpoint, in the order of its struct, a NUL after each (NULL is
+ * empty, numbers are decimal): what a transition's audit line names as checkpoint_sha256. */
+void sg_checkpoint_digest(const struct sg_checkpoint *c, char ret_hex[SG_SHA256_HEX]);
+int sg_writer_start(struct writer *w, struct sg_error *err);
+void sg_writer_stop(struct writer *w); /* after what is queued is written */
+void sg_writer_push(struct writer *w, struct batch *b);
+struct batch *sg_writer_take_done(struct writer *w);
+
+/* decide.c */
+enum decision_kind { GO_ON, GO_INTERRUPT, GO_HALT, GO_TO, GO_RETRY, GO_PARALLEL };
+struct decision {
+	enum decision_kind kind;
+	const struct sg_action *action; /* NULL for GO_ON */
+	const char *rule_id;		/* "" for none */
+	const struct sg_action *beside; /* interrupt: the goto, retry or parallel that fired too */
+	struct sg_action *made;		/* from packs; owned */
+	size_t n_made;
+};
+int sg_decide(const struct prepared *g, const struct sg_rules_outcome *o, struct decision *ret,
+	struct sg_error *err);
+void sg_decision_finish(struct decision *d);
+/* Canonical JSON of what was decided, for Checkpoint.next_action; nothing for GO_ON. */
+int sg_decision_json(const struct decision *d, struct sg_buf *out, struct sg_error *err);
+
+/* One checkpoint in the making. */
+struct step {
+	struct run *run;
+	const char *node_id; /* that just ran */
+	int64_t ts_us;
+	bool on_path;	      /* it executed a node; not an answer or a deadline */
+	json_t *recorded;     /* owned array: what came from outside; may be NULL */
+	struct decision d;    /* owned */
+	struct sg_action own; /* the halt of a node that ends the run, and its reason */
+	char own_reason[128];
+	const char *facts;			/* canonical JSON array */
+	const char *action;			/* canonical JSON object, or NULL */
+	const char *to_node, *rule_id, *reason; /* of the audit's transition */
+};
+
+/* step.c */
+void sg_run_advance(struct run *r, int max_steps);
+/* What the rules say after `s->node_id` ran (halt: it was a node that ends the run), made a
+ * checkpoint and followed. Errors fail the run by the caller. */
+int sg_step_decide(struct step *s, bool halt, struct sg_error *err);
+int sg_step_commit(struct step *s, struct sg_error *err);
+int sg_step_record(struct step *s, json_t *entry); /* takes entry; NULL is fine */
+void sg_step_finish(struct step *s);
+int sg_path_add(struct run *r, const char *node_id); /* the id is borrowed from the graph */
+int sg_step_merge(struct run *r, const json_t *update, struct sg_error *err);
+/* To the node with this index; past the last one the run is done. */
+void sg_run_go(struct run *r, int node);
+int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *err);
+void sg_exec_free(struct sg_exec *x);
+
+/* settle.c: how a run stops */
+/* scope: "node", "rule", "runtime", "checkpoint". */
+void sg_run_fail(struct run *r, const char *scope, const struct sg_error *err);
+void sg_run_end(struct run *r, enum sg_run_status status, const char *reason, const char *actor);
+void sg_run_settle(struct run *r, enum sg_run_status status, int64_t ts_us);
+void sg_run_set_text(char **field, const char *value);
+void sg_run_reactivate(struct run *r);
+void sg_run_stop_pending(struct run *r); /* a node that works elsewhere: its result is dropped */
+
+/* interrupt.c: waiting for people */
+int sg_interrupt_open(struct step *s, const struct sg_action *ask, const struct sg_action *then,
+	bool at_node, struct sg_error *err);
+/* The answer to an open interrupt. An error leaves it open, unless the run failed over it. */
+int sg_interrupt_answer(
+	struct run *r, const json_t *response, const char *actor, struct sg_error *err);
+void sg_interrupt_timed_out(struct run *r); /* if it waits and its deadline has passed */
+/* Sets the timer of a run that waits. */
+int sg_interrupt_arm(struct sg_engine *e, const char *run_id, const char *waiting);
+
+/* carried.c */
+int sg_carried_add(struct frame *f, const char *template_name, json_t *slots,
+	struct sg_error *err); /* takes slots */
+int sg_carried_apply(struct run *r, const struct prepared *g, const struct sg_rules_outcome *o,
+	int64_t ts_us, struct sg_error *err);
+json_t *sg_carried_json(const struct frame *f);
+int sg_carried_parse(struct frame *f, const json_t *j, struct sg_error *err);
+void sg_frame_finish(struct frame *f);
+
+/* control.c: the first state from params. */
+int sg_run_seed(struct run *r, const json_t *params, bool from_text, struct sg_error *err);
+
+/* recover.c */
+int sg_run_load(struct sg_engine *e, const char *run_id, struct run **ret, struct sg_error *err);
+
+/* timers.c */
+int sg_timer_add(struct sg_engine *e, int64_t due_us, const char *run_id);
+int64_t sg_timer_next(const struct sg_engine *e); /* monotonic us, -1 = none */
+bool sg_timer_pop(struct sg_engine *e, int64_t now_us, char ret_run_id[SG_RUN_ID_TEXT]);
+
+/* embedding.c */
+void sg_embedding_drain(struct sg_engine *e);
+void sg_embedding_forget(struct sg_engine *e, const void *ctx);
+
+/* events.c */
+void sg_events_deliver(struct sg_engine *e, const struct batch *b);
+
+#endif

@@ -1,0 +1,79 @@
+/* The table of node kinds, and what several of them need. */
+#include "run/kinds.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/suggest.h"
+#include "run/run.h"
+
+/* Sorted by name. */
+static const struct sg_node_kind *const kinds[] = {
+	&sg_kind_classify_embedding,
+	&sg_kind_echo,
+	&sg_kind_embed,
+	&sg_kind_halt,
+	&sg_kind_interrupt,
+	&sg_kind_passthrough,
+	&sg_kind_template,
+};
+_Static_assert(SG_ARRAY_LEN(kinds) <= SG_RUN_MAX_KINDS, "SG_RUN_MAX_KINDS is too small");
+
+size_t sg_run_kinds(struct sg_kind_spec ret[SG_RUN_MAX_KINDS])
+{
+	for (size_t i = 0; i < SG_ARRAY_LEN(kinds); i++)
+		ret[i] = kinds[i]->spec;
+	return SG_ARRAY_LEN(kinds);
+}
+
+const struct sg_node_kind *sg_kind_find(const char *name)
+{
+	for (size_t i = 0; i < SG_ARRAY_LEN(kinds); i++)
+		if (strcmp(kinds[i]->spec.name, name) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+bool sg_run_embeds(const struct sg_graph *g)
+{
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		const struct sg_node_kind *k = sg_kind_find(g->nodes[i].kind);
+		if (k && k->embeds)
+			return true;
+		if (g->nodes[i].subgraph && sg_run_embeds(g->nodes[i].subgraph))
+			return true;
+	}
+	return false;
+}
+
+static int unknown_field(
+	const struct sg_graph *g, const char *key, const char *name, struct sg_error *err)
+{
+	const char *near = NULL;
+	for (size_t i = 0; i < g->n_fields && !near; i++) {
+		const char *one[] = {g->fields[i].name};
+		near = sg_suggest(name, one, 1);
+	}
+	return sg_error_set(err, SG_EINVALID, NULL, "config.%s: no state field \"%s\"%s%s%s", key,
+		name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+const struct sg_field *sg_kind_need_field(
+	const struct sg_kind_load *l, const char *key, unsigned types, struct sg_error *err)
+{
+	const char *name = json_string_value(json_object_get(l->node->config, key));
+	if (!name)
+		return NULL;
+	const struct sg_field *f = sg_graph_find_field(l->graph, name);
+	if (!f) {
+		(void)unknown_field(l->graph, key, name, err);
+		return NULL;
+	}
+	if (!(types & SG_TYPE_BIT(f->type))) {
+		(void)sg_error_set(err, SG_EINVALID, NULL,
+			"config.%s: the state field \"%s\" has type %s, which does not fit here",
+			key, name, sg_field_type_name(f->type));
+		return NULL;
+	}
+	return f;
+}

@@ -1,0 +1,244 @@
+/* Runs read back from the store: at a restart, and whenever somebody answers, resumes or cancels a
+ * run that has settled. What a run needs to go on is its row and its last checkpoint. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "run/internal.h"
+
+static bool opens_interrupt(const struct sg_checkpoint *c)
+{
+	/* Canonical JSON: quotes inside of texts are escaped, so this is the member itself. */
+	return c->next_action && strstr(c->next_action, "\"kind\":\"interrupt\"");
+}
+
+struct walk {
+	struct run *run;
+	bool skip; /* the next checkpoint is an answer's or a deadline's: no node ran */
+	int failed;
+};
+
+static int visit(void *ctx, const struct sg_checkpoint *c)
+{
+	struct walk *w = ctx;
+	const struct sg_graph *g = w->run->f.graph->graph;
+	int node = sg_graph_find_node(g, c->last_node);
+	if (!w->skip && node >= 0 && sg_path_add(w->run, g->nodes[node].id) < 0)
+		w->failed = -SG_ENOMEM;
+	w->skip = opens_interrupt(c);
+	return w->failed;
+}
+
+static int parse_carried(struct run *r, const char *recorded, struct sg_error *err)
+{
+	json_t *list = NULL;
+	int rc = recorded ? sg_json_parse(recorded, strlen(recorded), &list, err) : 0;
+	size_t i;
+	const json_t *one;
+	json_array_foreach (list, i, one) {
+		const char *kind = json_string_value(json_object_get(one, "kind"));
+		if (rc == 0 && kind && strcmp(kind, "carried") == 0)
+			rc = sg_carried_parse(&r->f, one, err);
+	}
+	json_decref(list);
+	return rc;
+}
+
+/* Where the checkpoint's decision leads. */
+static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_error *err)
+{
+	const struct sg_graph *g = r->f.graph->graph;
+	json_t *next = NULL;
+	int node = sg_graph_find_node(g, c->last_node);
+	int rc = c->next_action ? sg_json_parse(c->next_action, strlen(c->next_action), &next, err)
+				: 0;
+	if (rc < 0)
+		return rc;
+	const char *kind = json_string_value(json_object_get(next, "kind")),
+		   *target = json_string_value(json_object_get(next, "target"));
+	if (target)
+		node = sg_graph_find_node(g, target);
+	else if (!opens_interrupt(c))
+		node++;
+	if (kind && strcmp(kind, "retry") == 0) {
+		int64_t due = c->timestamp_us +
+			      1000 * json_integer_value(json_object_get(next, "backoff_ms"));
+		int64_t left = due - sg_clock_utc_us();
+		r->wake_us = left > 0 ? sg_clock_monotonic_us() + left : 0;
+	}
+	json_decref(next);
+	if (node < 0)
+		return sg_error_set(err, SG_ECORRUPT, "unknown-node",
+			"checkpoint %lld of run %s leads to a node that its graph does not have",
+			(long long)c->step, c->run_id);
+	r->f.node = node;
+	return 0;
+}
+
+static int from_checkpoint(struct run *r, const struct sg_checkpoint *c, struct sg_error *err)
+{
+	int rc = sg_json_parse(c->state, strlen(c->state), &r->f.state, err);
+	if (rc < 0)
+		return rc;
+	r->f.state_text = sg_text_make(c->state, strlen(c->state));
+	if (!r->f.state_text)
+		return sg_error_nomem(err);
+	r->step = c->step + 1;
+	r->f.first = false;
+	rc = parse_carried(r, c->recorded, err);
+	return rc < 0 ? rc : set_next(r, c, err);
+}
+
+static int from_params(struct run *r, struct sg_error *err)
+{
+	json_t *params = NULL;
+	int rc = sg_json_parse(r->row.params, strlen(r->row.params), &params, err);
+	if (rc == 0)
+		rc = sg_run_seed(r, params, false, err);
+	json_decref(params);
+	return rc;
+}
+
+static int fill(struct run *r, struct sg_txn *t, struct sg_error *err)
+{
+	struct sg_checkpoint c;
+	const char *id = r->row.run_id;
+	struct walk w = {.run = r};
+	int rc = sg_checkpoint_get(t, id, -1, &c, err);
+	if (rc < 0)
+		return rc;
+	if (rc == 1)
+		return from_params(r, err);
+	rc = from_checkpoint(r, &c, err);
+	sg_checkpoint_finish(&c);
+	if (rc == 0)
+		rc = sg_checkpoint_each(t, id, visit, &w, err);
+	if (w.failed)
+		return sg_error_nomem(err);
+	return rc < 0 ? rc : 0;
+}
+
+static int load(struct sg_engine *e, struct sg_txn *t, const char *run_id, struct run **ret,
+	struct sg_error *err)
+{
+	struct sg_run_row row;
+	struct prepared *g;
+	int rc = sg_run_get(t, run_id, &row, err);
+	if (rc != 0)
+		return rc < 0 ? rc
+			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+	rc = sg_prepared_by_hash(e, t, row.graph_hash, &g, err);
+	struct run *r = rc < 0 ? NULL : sg_run_create(e, g);
+	if (!r) {
+		sg_run_row_finish(&row);
+		return rc < 0 ? rc : sg_error_nomem(err);
+	}
+	free(row.graph_id);
+	row.graph_id = g->graph->id;
+	r->row = row;
+	r->phase = PHASE_SETTLED;
+	r->live_stored = row.status < SG_RUN_DONE;
+	rc = fill(r, t, err);
+	if (rc < 0) {
+		sg_run_destroy(r);
+		return rc;
+	}
+	sg_run_insert(r);
+	*ret = r;
+	return 0;
+}
+
+int sg_run_load(struct sg_engine *e, const char *run_id, struct run **ret, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	int rc = sg_txn_begin(e->store, false, &t, err);
+	return rc < 0 ? rc : load(e, t, run_id, ret, err);
+}
+
+static void put_resumed(struct run *r)
+{
+	static const char payload[] = "{\"actor\":\"system\",\"reason\":\"restart\"}";
+	(void)sg_batch_event(r->engine, r, sg_clock_utc_us(), "system", "run_resumed", r->step - 1,
+		payload, sizeof(payload) - 1, NULL, NULL);
+}
+
+static void go_on(struct run *r)
+{
+	sg_run_reactivate(r);
+	put_resumed(r);
+	if ((size_t)r->f.node >= r->f.graph->graph->n_nodes) {
+		sg_run_end(r, SG_RUN_DONE, NULL, NULL);
+	} else if (r->wake_us > sg_clock_monotonic_us()) {
+		r->phase = PHASE_SLEEPING;
+		(void)sg_timer_add(r->engine, r->wake_us, r->row.run_id);
+	} else {
+		sg_run_ready(r);
+	}
+}
+
+/* A run whose last checkpoint cannot be used any more fails, with the reason; it is not lost. */
+static int fail_row(struct sg_engine *e, struct sg_txn *t, const char *run_id,
+	const struct sg_error *why, struct sg_error *err)
+{
+	struct sg_run_row row;
+	sg_autobuf b = SG_BUF_INIT(1U << 20);
+	int rc = sg_run_get(t, run_id, &row, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	sg_run_set_text(&row.error_class, why->kind);
+	sg_run_set_text(&row.error_cause, why->text);
+	row.status = SG_RUN_FAILED;
+	row.finished_us = row.updated_us = sg_clock_utc_us();
+	rc = sg_batch_row(e, &row);
+	sg_run_row_finish(&row);
+	return rc < 0 ? sg_error_nomem(err) : 0;
+}
+
+static int recover_one(
+	struct sg_engine *e, struct sg_txn *t, const char *run_id, struct sg_error *err)
+{
+	struct sg_run_row row;
+	struct run *r;
+	struct sg_error why;
+	int rc = sg_run_get(t, run_id, &row, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	enum sg_run_status status = row.status;
+	if (status == SG_RUN_WAITING) {
+		rc = sg_interrupt_arm(e, run_id, row.waiting);
+		e->stats.runs_waiting++;
+	}
+	sg_run_row_finish(&row);
+	if (rc < 0)
+		return sg_error_nomem(err);
+	if (status != SG_RUN_RUNNING && status != SG_RUN_PENDING)
+		return 0;
+	if (load(e, t, run_id, &r, &why) < 0)
+		return fail_row(e, t, run_id, &why, err);
+	go_on(r);
+	sg_run_maybe_release(r);
+	return 0;
+}
+
+int sg_engine_recover(struct sg_engine *e, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	sg_autocursor *c = NULL;
+	struct sg_span key = {0}, val;
+	int rc = sg_txn_begin(e->store, false, &t, err);
+	if (rc == 0)
+		rc = sg_cursor_open(t, SG_TABLE_LIVE, &c, err);
+	if (rc == 0)
+		rc = sg_cursor_seek(c, SG_SEEK_FIRST, &key, &val, err);
+	while (rc == 0) {
+		char id[SG_RUN_ID_TEXT] = "";
+		if (key.len < sizeof(id))
+			memcpy(id, key.data, key.len);
+		rc = recover_one(e, t, id, err);
+		if (rc == 0)
+			rc = sg_cursor_seek(c, SG_SEEK_NEXT, &key, &val, err);
+	}
+	sg_engine_kick(e);
+	return rc < 0 ? rc : 0;
+}

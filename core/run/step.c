@@ -1,0 +1,385 @@
+/* One step: execute the node, merge its update, ask the rules, decide, make the checkpoint.
+ *
+ * Steps are computed ahead of the disk: nothing that they cause leaves the process before the batch
+ * that holds them is durable. A node with outside effects waits until all before it is. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "run/internal.h"
+
+void sg_exec_free(struct sg_exec *x)
+{
+	if (!x)
+		return;
+	json_decref(x->update);
+	json_decref(x->record);
+	free(x);
+}
+
+void sg_step_finish(struct step *s)
+{
+	json_decref(s->recorded);
+	s->recorded = NULL;
+	sg_decision_finish(&s->d);
+}
+
+int sg_step_record(struct step *s, json_t *entry)
+{
+	if (!entry)
+		return 0;
+	if (!s->recorded)
+		s->recorded = json_array();
+	return json_array_append_new(s->recorded, entry) < 0 ? -SG_ENOMEM : 0;
+}
+
+int sg_step_merge(struct run *r, const json_t *update, struct sg_error *err)
+{
+	struct sg_engine *e = r->engine;
+	if (!update || json_object_size(update) == 0)
+		return 0;
+	json_t *merged = NULL;
+	int rc = sg_graph_merge_state(r->f.graph->graph, r->f.state, update, &merged, err);
+	if (rc < 0)
+		return rc;
+	sg_buf_reset(&e->scratch);
+	rc = sg_json_canonical(merged, &e->scratch, err);
+	if (rc == -SG_ELIMIT || (rc == 0 && (int64_t)e->scratch.len > e->limits.state_bytes))
+		rc = sg_error_set(err, SG_ELIMIT, "state-too-large",
+			"the state is larger than %lld bytes (limits.state_bytes)",
+			(long long)e->limits.state_bytes);
+	struct text *text = NULL;
+	bool same = rc == 0 && r->f.state_text && r->f.state_text->len == e->scratch.len &&
+		    memcmp(r->f.state_text->data, e->scratch.data, e->scratch.len) == 0;
+	if (rc == 0 && !same && !(text = sg_text_make(e->scratch.data, e->scratch.len)))
+		rc = sg_error_nomem(err);
+	if (rc < 0) {
+		json_decref(merged);
+		return rc;
+	}
+	json_decref(r->f.state);
+	r->f.state = merged;
+	if (text) {
+		sg_text_unref(r->f.state_text);
+		r->f.state_text = text;
+	}
+	return 0;
+}
+
+int sg_path_add(struct run *r, const char *node_id)
+{
+	if (r->n_path == r->cap_path) {
+		size_t cap = r->cap_path ? r->cap_path * 2 : 8;
+		const char **p = realloc(r->path, cap * sizeof(*p));
+		if (!p)
+			return -SG_ENOMEM;
+		r->path = p;
+		r->cap_path = cap;
+	}
+	r->path[r->n_path++] = node_id;
+	return 0;
+}
+
+/* The transition's line carries the digest of its checkpoint, so that the chain covers states. */
+static int put_transition(struct step *s)
+{
+	static const char head[] = "{\"checkpoint_sha256\":\"";
+	struct run *r = s->run;
+	struct sg_engine *e = r->engine;
+	struct sg_buf *b = &e->scratch;
+	sg_buf_reset(b);
+	sg_buf_adds(b, head);
+	sg_buf_addf(b, "%064d\",\"from_node\":", 0);
+	sg_buf_add_json_string(b, s->node_id, strlen(s->node_id));
+	sg_buf_adds(b, ",\"reason\":");
+	sg_buf_add_json_string(b, s->reason, strlen(s->reason));
+	sg_buf_adds(b, ",\"rule_id\":");
+	sg_buf_add_json_string(b, s->rule_id, strlen(s->rule_id));
+	sg_buf_adds(b, ",\"to_node\":");
+	sg_buf_add_json_string(b, s->to_node, strlen(s->to_node));
+	sg_buf_addc(b, '}');
+	size_t at = e->gather->n - 1; /* the checkpoint's item */
+	struct item *i = b->failed ? NULL
+				   : sg_batch_event(e, r, s->ts_us, r->row.actor, "transition",
+					     r->step, b->data, b->len, NULL, NULL);
+	if (!i)
+		return -SG_ENOMEM;
+	e->gather->items[at].checkpoint.digest =
+		(char *)(uintptr_t)i->event.payload + sizeof(head) - 1;
+	return 0;
+}
+
+static int recorded_text(struct step *s, struct sg_buf *out, char hash[65], struct sg_error *err)
+{
+	struct run *r = s->run;
+	int rc = 0;
+	if (s->recorded)
+		rc = sg_json_hash(s->recorded, hash, err);
+	else
+		memcpy(hash, r->engine->no_effects, 65);
+	if (rc < 0)
+		return rc;
+	if (r->f.n_facts && sg_step_record(s, sg_carried_json(&r->f)) < 0)
+		return sg_error_nomem(err);
+	return s->recorded ? sg_json_canonical(s->recorded, out, err) : 0;
+}
+
+int sg_step_commit(struct step *s, struct sg_error *err)
+{
+	struct run *r = s->run;
+	struct sg_checkpoint c = {
+		.step = r->step,
+		.parent_step_idx = r->step - 1,
+		.clips_facts = (char *)(uintptr_t)(s->facts ? s->facts : "[]"),
+		.last_node = (char *)(uintptr_t)s->node_id,
+		.next_action = (char *)(uintptr_t)s->action,
+		.timestamp_us = s->ts_us,
+		.parent_run_id = r->row.parent_run_id,
+	};
+	sg_autobuf recorded = SG_BUF_INIT(16U << 20);
+	int rc = recorded_text(s, &recorded, c.side_effects_hash, err);
+	if (rc < 0)
+		return rc;
+	c.recorded = recorded.data;
+	memcpy(c.run_id, r->row.run_id, sizeof(c.run_id));
+	memcpy(c.graph_hash, r->f.graph->graph->hash, sizeof(c.graph_hash));
+	memcpy(c.runtime_hash, r->engine->runtime_hash, sizeof(c.runtime_hash));
+	if (s->on_path && sg_path_add(r, s->node_id) < 0)
+		return sg_error_nomem(err);
+	if (sg_batch_checkpoint(r, &c, r->f.state_text) < 0 || put_transition(s) < 0)
+		return sg_error_nomem(err);
+	r->row.updated_us = s->ts_us;
+	r->row.steps = ++r->step;
+	r->f.first = false;
+	r->engine->stats.steps++;
+	return 0;
+}
+
+void sg_run_go(struct run *r, int node)
+{
+	r->f.node = node;
+	if ((size_t)node >= r->f.graph->graph->n_nodes)
+		sg_run_end(r, SG_RUN_DONE, NULL, NULL);
+}
+
+/* A goto or retry. */
+int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *err)
+{
+	struct run *r = s->run;
+	int node = sg_graph_find_node(r->f.graph->graph, a->target);
+	if (node < 0)
+		return sg_error_set(
+			err, SG_EINVALID, "unknown-target", "no node \"%s\"", a->target);
+	sg_run_go(r, node);
+	if (a->kind != SG_RETRY || a->backoff_ms <= 0)
+		return 0;
+	r->phase = PHASE_SLEEPING;
+	r->wake_us = sg_clock_monotonic_us() + a->backoff_ms * 1000;
+	return sg_timer_add(r->engine, r->wake_us, r->row.run_id) < 0 ? sg_error_nomem(err) : 0;
+}
+
+static const char *target_of(const struct step *s, int here)
+{
+	const struct sg_graph *g = s->run->f.graph->graph;
+	if (s->d.action && s->d.action->target)
+		return s->d.action->target;
+	if (s->d.kind == GO_ON && (size_t)here + 1 < g->n_nodes)
+		return g->nodes[here + 1].id;
+	return "";
+}
+
+static int follow(struct step *s, bool halt, struct sg_error *err)
+{
+	struct run *r = s->run;
+	if (s->d.kind == GO_INTERRUPT)
+		return sg_interrupt_open(s, s->d.action, s->d.beside, false, err);
+	if (halt || s->d.kind == GO_HALT) {
+		sg_run_end(r, SG_RUN_DONE, s->reason, NULL);
+		return 0;
+	}
+	if (s->d.kind == GO_TO || s->d.kind == GO_RETRY)
+		return sg_run_follow(s, s->d.action, err);
+	sg_run_go(r, r->f.node + 1);
+	return 0;
+}
+
+static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_error *err)
+{
+	struct run *r = s->run;
+	struct sg_fact_in in[SG_RUN_CARRIED_FACTS];
+	char ts[SG_TIME_TEXT];
+	for (size_t i = 0; i < r->f.n_facts; i++)
+		in[i] = (struct sg_fact_in){r->f.facts[i].template_name, r->f.facts[i].slots};
+	sg_time_format(s->ts_us, ts);
+	struct sg_rules_step step = {
+		.node_id = s->node_id,
+		.state = r->f.state,
+		.run_id = r->row.run_id,
+		.step = r->step,
+		.timestamp = ts,
+		.first = r->f.first,
+		.facts = in,
+		.n_facts = r->f.n_facts,
+		.n_seen = r->f.n_seen,
+	};
+	return sg_rules_run(r->f.graph->rules, &step, ret, err);
+}
+
+/* A node of kind halt without a rule that says more. */
+static void halt_here(struct step *s)
+{
+	(void)snprintf(s->own_reason, sizeof(s->own_reason), "reached %s", s->node_id);
+	s->own = (struct sg_action){.kind = SG_HALT, .reason = s->own_reason};
+	s->d.kind = GO_HALT;
+	s->d.action = &s->own;
+	s->d.rule_id = "";
+}
+
+static int conclude(
+	struct step *s, bool halt, const struct sg_rules_outcome *o, struct sg_error *err)
+{
+	struct run *r = s->run;
+	struct sg_engine *e = r->engine;
+	sg_autobuf action = SG_BUF_INIT(1U << 20);
+	int rc = sg_decide(r->f.graph, o, &s->d, err);
+	if (rc < 0)
+		return rc;
+	if (halt && s->d.kind != GO_HALT && s->d.kind != GO_INTERRUPT)
+		halt_here(s);
+	if (s->d.kind == GO_HALT && s->d.action->reason)
+		s->reason = s->d.action->reason;
+	s->rule_id = s->d.rule_id;
+	rc = sg_decision_json(&s->d, &action, err);
+	sg_buf_reset(&e->facts_buf);
+	if (rc == 0)
+		rc = sg_json_canonical(o->facts, &e->facts_buf, err);
+	if (rc == 0)
+		rc = sg_carried_apply(r, r->f.graph, o, s->ts_us, err);
+	if (rc < 0)
+		return rc;
+	s->facts = e->facts_buf.data;
+	s->action = action.len ? action.data : NULL;
+	s->to_node = target_of(s, r->f.node);
+	rc = sg_step_commit(s, err);
+	return rc < 0 ? rc : follow(s, halt, err);
+}
+
+int sg_step_decide(struct step *s, bool halt, struct sg_error *err)
+{
+	struct sg_rules_outcome o = {0};
+	int rc = ask_rules(s, &o, err);
+	if (rc < 0)
+		return rc;
+	rc = conclude(s, halt, &o, err);
+	sg_rules_outcome_finish(&o);
+	return rc < 0 ? rc : 0;
+}
+
+/* The node has run: x->update and x->record hold, or it asks. */
+static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
+{
+	struct step s = {.run = r,
+		.node_id = x->node->id,
+		.ts_us = sg_clock_utc_us(),
+		.on_path = true,
+		.reason = "",
+		.rule_id = "",
+		.to_node = ""};
+	int rc = sg_step_merge(r, x->update, err);
+	if (rc == 0 && x->record && sg_step_record(&s, json_incref(x->record)) < 0)
+		rc = sg_error_nomem(err);
+	if (rc == 0 && outcome == SG_EXEC_INTERRUPT)
+		rc = sg_interrupt_open(&s, x->ask, NULL, true, err);
+	else if (rc == 0)
+		rc = sg_step_decide(&s, outcome == SG_EXEC_HALT, err);
+	sg_step_finish(&s);
+	return rc;
+}
+
+void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
+{
+	struct run *r = x->run;
+	struct sg_error err;
+	if (r) {
+		r->exec = NULL;
+		r->phase = PHASE_READY;
+		if (failure)
+			sg_run_fail(r, "node", failure);
+		else if (complete(r, x, SG_EXEC_DONE, &err) < 0)
+			sg_run_fail(r, "rule", &err);
+		if (r->phase == PHASE_READY)
+			sg_run_ready(r);
+		else
+			sg_run_maybe_release(r);
+	}
+	sg_exec_free(x);
+}
+
+static int check_limits(const struct run *r, struct sg_error *err)
+{
+	const struct sg_engine *e = r->engine;
+	if (r->step >= e->limits.steps)
+		return sg_error_set(err, SG_ELIMIT, "step-limit",
+			"the run has taken %lld steps (limits.steps)", (long long)e->limits.steps);
+	if (sg_clock_monotonic_us() - r->active_us > e->limits.run_us)
+		return sg_error_set(err, SG_ELIMIT, "run-timeout",
+			"the run has worked for %lld s (limits.run_seconds)",
+			(long long)(e->limits.run_us / 1000000));
+	return 0;
+}
+
+/* Executes the next node. */
+static void one_step(struct run *r)
+{
+	struct prepared *g = r->f.graph;
+	struct sg_error err;
+	if (check_limits(r, &err) < 0) {
+		sg_run_fail(r, "runtime", &err);
+		return;
+	}
+	const struct sg_node_kind *kind = g->kinds[r->f.node];
+	if (kind->outside && r->inflight) {
+		r->phase = PHASE_DURABLE;
+		return;
+	}
+	struct sg_exec *x = calloc(1, sizeof(*x));
+	if (!x) {
+		(void)sg_error_nomem(&err);
+		sg_run_fail(r, "runtime", &err);
+		return;
+	}
+	*x = (struct sg_exec){.run = r,
+		.engine = r->engine,
+		.graph = g,
+		.node = &g->graph->nodes[r->f.node],
+		.data = g->node_data[r->f.node],
+		.state = r->f.state,
+		.step = r->step};
+	int outcome = kind->execute(x, &err);
+	if (outcome == SG_EXEC_PENDING) {
+		r->exec = x;
+		r->phase = PHASE_BUSY;
+		return;
+	}
+	if (outcome < 0)
+		sg_run_fail(r, "node", &err);
+	else if (complete(r, x, outcome, &err) < 0)
+		sg_run_fail(r, "rule", &err);
+	sg_exec_free(x);
+}
+
+void sg_run_advance(struct run *r, int max_steps)
+{
+	for (int i = 0; i < max_steps && r->phase == PHASE_READY; i++) {
+		if (r->pause_wanted) {
+			sg_run_settle(r, SG_RUN_PAUSED, sg_clock_utc_us());
+			break;
+		}
+		one_step(r);
+	}
+	if (r->phase == PHASE_READY)
+		sg_run_ready(r);
+	else
+		sg_run_maybe_release(r);
+}
