@@ -41,6 +41,30 @@ class Pki:
                                                                       ("CN", "alice")))
         self.ca.write_crl()
         self.other_ca.write_crl()
+        self.certs = {"none": None, "alice": self.alice.pair, "foreign CA": self.mallory.pair}
+        self._bad_certificates(directory)
+
+    def _bad_certificates(self, d):
+        """Each with alice's subject, none to be let in."""
+        import datetime
+
+        from cryptography.x509.oid import ExtendedKeyUsageOID
+        ca, alice = self.ca, pki_lib.name(("O", "Test"), ("CN", "alice"))
+        now = datetime.datetime.utcnow()
+        twin = pki_lib.Ca(f"{d}/twin", "ca", ca.x509.subject)
+        middle = pki_lib.Ca(f"{d}/middle", "middle", pki_lib.name(("CN", "Middle CA")),
+                            issuer=self.foreign_ca)
+        bad = {
+            "self-signed": pki_lib.Ca(f"{d}/self", "self", alice),
+            "expired": ca.client("expired", alice, start=now - datetime.timedelta(days=9), days=8),
+            "not yet valid": ca.client("early", alice, start=now + datetime.timedelta(days=1)),
+            "server's EKU": ca.client("eku", alice, eku=ExtendedKeyUsageOID.SERVER_AUTH),
+            "revoked": ca.client("revoked", alice),
+            "other CA of the same name": twin.client("twin", alice),
+            "unknown intermediate": middle.client("leaf", alice),
+        }
+        ca.revoke(bad["revoked"])
+        self.certs.update({k: c.pair for k, c in bad.items()})
 
 
 @pytest.fixture(scope="session")

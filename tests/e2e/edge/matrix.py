@@ -1,0 +1,99 @@
+"""The one table of what each door does, case by case. The tests hold the doors to it, and
+docs/security/edge-matrix.md is printed from it:
+
+    python3 tests/e2e/edge/matrix.py > docs/security/edge-matrix.md
+"""
+
+DOORS = ("module", "envoy", "plain", "direct")
+R, X, T, M = "reported", "refused", "true identity", "left to the core"
+
+MEANING = {
+    R: "400, and the core has an audit record of it that names the client's true subject",
+    X: "refused at the door by itself: a 4xx, a 501, a TLS alert or a closed connection; nothing "
+       "reaches the core",
+    T: "reaches the core under the identity that the certificate proves, with nothing left of what "
+       "the client claimed",
+    M: "the same, but the claim is still there under a name that the core refuses: 400 and audited",
+}
+
+# Group of the corpus, or "group: attack" where one attack of a group fares otherwise.
+CORPUS = {
+    'our names': [R, R, T],
+    'letter case': [R, R, T],
+    "Envoy's name": [R, T, T],
+    'underscores': [R, X, T],
+    'names that begin like ours': [R, M, M],
+    'names that read like ours': [R, M, M],
+    'names that read like ours: X.Client.Cert.Subject': [T, M, T],
+    'names that read like ours: X-Client.Cert-Subject': [T, M, T],
+    'names that read like ours: X-Client-Cert*Subject': [T, M, T],
+    'names of other proxies': [R, M, M],
+    'repeated': [R, R, T],
+    'listed in Connection': [R, T, T],
+    'listed elsewhere': [R, T, M],
+    'listed elsewhere: Trailer': [R, M, M],
+    'blanks in names': [X, X, X],
+    'blanks in names: no-break space': [T, X, T],
+    'blanks in names: soft hyphens': [T, X, T],
+    'folded lines': [X, T, X],
+    'folded lines: first line': [X, X, X],
+    'folded lines: value on the next line': [X, R, X],
+    'folded lines: folded in the middle': [X, R, X],
+    'line ends': [R, R, T],
+    'line ends: CR after another header': [X, T, X],
+    'line ends: LF CR': [X, X, X],
+    'line ends: NUL for the end': [X, X, X],
+    'values': [R, R, T],
+    'values: 60000 bytes': [X, R, X],
+    'values: NUL': [X, X, X],
+    'values: CR': [X, R, X],
+    'request lines': [R, R, T],
+    'request lines: absolute, user': [X, R, X],
+    'request lines: HTTP/1.0': [R, X, T],
+    'request lines: HTTP/1.2': [R, X, T],
+    'request lines: HTTP/2.0': [X, X, X],
+    'request lines: no version': [X, X, T],
+    'request lines: lower-case method': [X, X, X],
+    'request lines: unknown method': [R, X, T],
+    'request lines: TRACE': [X, R, X],
+    'request lines: CONNECT': [X, X, X],
+    'request lines: OPTIONS *': [X, X, X],
+    'request lines: fragment': [R, X, T],
+    'request lines: tabs': [X, R, X],
+    'request lines: long': [X, R, X],
+    'injected by the target': [T, T, T],
+    'injected by the target: raw LF': [X, X, T],
+    'injected by the target: raw CR': [X, X, X],
+    'injected by the target: blank and version': [R, R, T],
+    'smuggled': [X, X, X],
+    'smuggled: folded chunked': [X, T, X],
+    'smuggled: chunk extension': [R, R, T],
+    'smuggled: chunk extension with LF': [R, X, T],
+    'smuggled: chunk with LF': [R, X, T],
+    'smuggled: trailer': [T, T, T],
+    'smuggled: GET with a body': [T, T, T],
+    'pipelined': [R, R, T],
+    'hosts': [X, R, X],
+    'hosts: none': [X, X, X],
+    'hosts: of another server': [R, R, T],
+    'hosts: with a header in it': [X, X, X],
+    'hosts: another server name by SNI': [T, T, T],
+    'expectations': [R, R, T],
+    "the report's address": [X, X, T],
+    "the report's address: /edge/refused/": [T, X, T],
+    "the report's address: /EDGE/refused": [T, T, T],
+    'h2: our names': [R, R, X],
+    'h2: underscores': [R, X, X],
+    "h2: Envoy's name": [R, T, X],
+    'h2: malformed': [X, X, X],
+    'h2: connection headers': [R, X, X],
+    'h2: trailers': [X, T, X],
+    'h2: smuggled': [X, X, X],
+    'bad certificates': [X, X, X],
+    'no TLS': [X, X, X],
+}
+
+
+def expected(door, attack):
+    row = CORPUS.get(f"{attack.group}: {attack.name}") or CORPUS[attack.group]
+    return row[DOORS.index(door)]
