@@ -5,6 +5,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -25,6 +26,8 @@ static const char *const table_names[SG_TABLE_COUNT] = {
 	[SG_TABLE_STEP] = "step",
 	[SG_TABLE_STEP_INDEX] = "step-index",
 	[SG_TABLE_AUDIT] = "audit",
+	[SG_TABLE_AUDIT_TREE] = "audit-tree",
+	[SG_TABLE_AUDIT_NOTE] = "audit-note",
 	[SG_TABLE_IDEMPOTENCY] = "idempotency",
 	[SG_TABLE_GRAPH] = "graph",
 	[SG_TABLE_BLOB] = "blob",
@@ -165,7 +168,7 @@ static int get_text(MDB_txn *txn, MDB_dbi dbi, const char *key, char *ret, size_
 	return 0;
 }
 
-static int check_format(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
+static int read_format(struct sg_store *s, MDB_txn *txn, long *ret, struct sg_error *err)
 {
 	char format[16], *end;
 	int rc = get_text(txn, s->tables[SG_TABLE_META], "format", format, sizeof(format));
@@ -182,20 +185,54 @@ static int check_format(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
 		return sg_error_set(err, SG_ECORRUPT, "store-format",
 			"%s has format %ld, this build knows up to %d: use a newer stargraph",
 			s->path, v, SG_STORE_FORMAT);
+	*ret = v;
 	return 0;
 }
 
-static int open_tables(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
+/* flags: MDB_CREATE while upgrading. */
+static int open_tables(struct sg_store *s, MDB_txn *txn, unsigned flags, struct sg_error *err)
 {
-	int r = check_format(s, txn, err);
-	if (r < 0)
-		return r;
 	int rc = get_text(txn, s->tables[SG_TABLE_META], "install", s->install, sizeof(s->install));
 	for (int i = 0; rc == 0 && i < SG_TABLE_COUNT; i++)
-		rc = mdb_dbi_open(txn, table_names[i], 0, &s->tables[i]);
+		rc = mdb_dbi_open(txn, table_names[i], flags, &s->tables[i]);
 	if (rc == MDB_NOTFOUND)
 		rc = MDB_CORRUPTED;
 	return rc ? sg_store_error(rc, err, "cannot open the tables of", s->path) : 0;
+}
+
+/* Format 2 added the tables of the audit's Merkle tree; their content is made by audit, from the
+ * lines, when it finds it missing. */
+static int upgrade(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
+{
+	char format[16];
+	(void)snprintf(format, sizeof(format), "%d", SG_STORE_FORMAT);
+	int r = open_tables(s, txn, MDB_CREATE, err);
+	if (r < 0)
+		return r;
+	int rc = put_text(txn, s->tables[SG_TABLE_META], "format", format);
+	return rc ? sg_store_error(rc, err, "cannot upgrade", s->path) : 0;
+}
+
+static int setup_in(struct sg_store *s, MDB_txn *txn, bool create, struct sg_error *err)
+{
+	long format = 0;
+	int rc = mdb_dbi_open(txn, table_names[SG_TABLE_META], 0, &s->tables[SG_TABLE_META]);
+	if (rc == MDB_NOTFOUND && create)
+		return create_tables(s, txn, err);
+	if (rc == MDB_NOTFOUND)
+		return sg_error_set(err, SG_ECORRUPT, "store-format",
+			"%s is not an environment of stargraph", s->path);
+	if (rc)
+		return sg_store_error(rc, err, "cannot open", s->path);
+	int r = read_format(s, txn, &format, err);
+	if (r < 0)
+		return r;
+	if (format < SG_STORE_FORMAT && s->read_only)
+		return sg_error_set(err, SG_EREFUSED, "store-format",
+			"%s has the older format %ld; the next `stargraph serve` or `run` upgrades "
+			"it",
+			s->path, format);
+	return format < SG_STORE_FORMAT ? upgrade(s, txn, err) : open_tables(s, txn, 0, err);
 }
 
 static int setup_tables(struct sg_store *s, bool create, struct sg_error *err)
@@ -204,23 +241,41 @@ static int setup_tables(struct sg_store *s, bool create, struct sg_error *err)
 	int rc = mdb_txn_begin(s->env, NULL, s->read_only ? MDB_RDONLY : 0, &txn);
 	if (rc)
 		return sg_store_error(rc, err, "cannot read", s->path);
-	rc = mdb_dbi_open(txn, table_names[SG_TABLE_META], 0, &s->tables[SG_TABLE_META]);
-	int r;
-	if (rc == MDB_NOTFOUND && create)
-		r = create_tables(s, txn, err);
-	else if (rc == MDB_NOTFOUND)
-		r = sg_error_set(err, SG_ECORRUPT, "store-format",
-			"%s is not an environment of stargraph", s->path);
-	else if (rc)
-		r = sg_store_error(rc, err, "cannot open", s->path);
-	else
-		r = open_tables(s, txn, err);
+	int r = setup_in(s, txn, create, err);
 	if (r < 0) {
 		mdb_txn_abort(txn);
 		return r;
 	}
 	rc = mdb_txn_commit(txn); /* keeps the table handles */
 	return rc ? sg_store_error(rc, err, "cannot commit to", s->path) : 0;
+}
+
+/* An older environment is copied before it is changed. */
+static int keep_older(struct sg_store *s, struct sg_error *err)
+{
+	MDB_txn *txn;
+	long format = SG_STORE_FORMAT;
+	int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
+	if (rc)
+		return sg_store_error(rc, err, "cannot read", s->path);
+	int r = 0;
+	rc = mdb_dbi_open(txn, table_names[SG_TABLE_META], 0, &s->tables[SG_TABLE_META]);
+	if (rc == 0)
+		r = read_format(s, txn, &format, err);
+	mdb_txn_abort(txn);
+	if (r < 0 || format == SG_STORE_FORMAT)
+		return r;
+	sg_autofree char *path = NULL;
+	if (asprintf(&path, "%s.format-%ld", s->path, format) < 0)
+		return sg_error_nomem(err);
+	sg_autoclose int fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return sg_error_errno(err, errno, "cannot create %s", path);
+	r = sg_store_copy(s, fd, err);
+	if (r == 0 && fsync(fd) < 0)
+		r = sg_error_errno(err, errno, "cannot sync %s", path);
+	return r < 0 ? r : sg_file_sync_dir(path, err);
 }
 
 int sg_store_open(struct sg_store **ret, const char *dir, size_t map_bytes, bool create,
@@ -238,6 +293,8 @@ int sg_store_open(struct sg_store **ret, const char *dir, size_t map_bytes, bool
 		r = sg_error_set(err, SG_ENOTFOUND, NULL, "%s: no such file", s->path);
 	if (r >= 0)
 		r = open_env(s, map_bytes, err);
+	if (r >= 0 && !absent && !read_only)
+		r = keep_older(s, err);
 	if (r >= 0)
 		r = setup_tables(s, create && !read_only, err);
 	if (r >= 0 && absent)
@@ -273,6 +330,12 @@ const char *sg_table_name(enum sg_table table)
 const char *sg_store_path(const struct sg_store *s)
 {
 	return s->path;
+}
+
+int sg_store_copy(struct sg_store *s, int fd, struct sg_error *err)
+{
+	int rc = mdb_env_copyfd2(s->env, fd, MDB_CP_COMPACT);
+	return rc ? sg_store_error(rc, err, "cannot copy", s->path) : 0;
 }
 
 int sg_store_reader_check(struct sg_store *s, int *ret, struct sg_error *err)

@@ -16,7 +16,7 @@
 
 /* dir/store.mdb and its lock file dir/store.mdb-lock. */
 #define SG_STORE_FILE "store.mdb"
-#define SG_STORE_FORMAT 1	 /* what this build writes; META "format" */
+#define SG_STORE_FORMAT 2	 /* what this build writes; META "format" */
 #define SG_STORE_KEY_MAX 511U	 /* bytes of a key (LMDB's own limit) */
 #define SG_STORE_INSTALL_TEXT 33 /* 32 hex digits and the NUL */
 #define SG_STORE_MAP_DEFAULT (64ULL << 30)
@@ -34,6 +34,8 @@ enum sg_table {
 	SG_TABLE_STEP,	      /* 8-byte BE log sequence -> checkpoint record (append only) */
 	SG_TABLE_STEP_INDEX,  /* run id NUL 4-byte BE step (+ branch) -> 8-byte BE log sequence */
 	SG_TABLE_AUDIT, /* 8-byte BE audit sequence -> the line's bytes without newline (append) */
+	SG_TABLE_AUDIT_TREE,  /* 8-byte BE index -> Merkle node over audit records 256i..256i+255 */
+	SG_TABLE_AUDIT_NOTE,  /* 8-byte BE tree size -> signed checkpoint, a C2SP note (append) */
 	SG_TABLE_IDEMPOTENCY, /* subject NUL key -> stored answer */
 	SG_TABLE_GRAPH, /* graph hash -> canonical document text, so that old runs can be replayed
 			 */
@@ -51,7 +53,9 @@ struct sg_span {
 };
 
 /* map_bytes 0 = 64 GiB. create: make the environment when there is none. Errors: SG_EIO,
- * SG_ENOSPACE, SG_ENOTFOUND (no environment), SG_ECORRUPT (not ours, or a newer format). */
+ * SG_ENOSPACE, SG_ENOTFOUND (no environment), SG_ECORRUPT (not ours, or a newer format). An
+ * environment of an older format is upgraded in place, after a copy to store.mdb.format-<n>; for
+ * reading only it is refused (SG_EREFUSED). */
 int sg_store_open(struct sg_store **ret, const char *dir, size_t map_bytes, bool create,
 	bool read_only, struct sg_error *err);
 void sg_store_close(struct sg_store *s); /* NULL is fine; no transaction may be open */
@@ -59,6 +63,10 @@ void sg_store_close(struct sg_store *s); /* NULL is fine; no transaction may be 
 const char *sg_store_install_id(const struct sg_store *s);
 const char *sg_store_path(const struct sg_store *s); /* of store.mdb */
 const char *sg_table_name(enum sg_table table);	     /* its name on disk, which never changes */
+
+/* Writes a consistent copy of the environment, as of now and compacted, to fd; writers and readers
+ * go on meanwhile. The caller syncs. */
+int sg_store_copy(struct sg_store *s, int fd, struct sg_error *err);
 
 /* state_dir/lock, held for the life of *ret_fd (close it to let go). SG_ECONFLICT names the pid
  * that holds it. The lock belongs to the descriptor (flock), so it is lost with the process. */

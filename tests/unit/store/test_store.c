@@ -1,5 +1,6 @@
 /* store: opening, refusal of what is not ours, transactions, cursors, the lock. */
 #include <fcntl.h>
+#include <lmdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -186,6 +187,55 @@ static void a_newer_format_is_refused(void **state)
 	assert_non_null(strstr(err.text, "format 99"));
 }
 
+/* Makes the environment what format 1 was: without the tables that came later. */
+static void make_older(const char *dir)
+{
+	sg_autofree char *file = tmp_path(dir, SG_STORE_FILE);
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_val k = {6, (void *)(uintptr_t) "format"}, v = {1, (void *)(uintptr_t) "1"};
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 64), 0);
+	assert_int_equal(mdb_env_open(env, file, MDB_NOSUBDIR, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	for (int i = SG_TABLE_AUDIT_TREE; i <= SG_TABLE_AUDIT_NOTE; i++) {
+		assert_int_equal(mdb_dbi_open(txn, sg_table_name((enum sg_table)i), 0, &dbi), 0);
+		assert_int_equal(mdb_drop(txn, dbi, 1), 0);
+	}
+	assert_int_equal(mdb_dbi_open(txn, "meta", 0, &dbi), 0);
+	assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+}
+
+static void an_older_format_is_upgraded_after_a_copy(void **state)
+{
+	struct sg_store *s = open_at(*state, true);
+	struct sg_txn *t;
+	struct sg_span v;
+	struct sg_error err = {0};
+	assert_int_equal(sg_txn_begin(s, true, &t, NULL), 0);
+	put(t, "colour", "blue");
+	assert_int_equal(sg_txn_commit(t, NULL), 0);
+	sg_store_close(s);
+	make_older(*state);
+	s = NULL;
+	assert_int_equal(sg_store_open(&s, *state, 0, false, true, &err), -SG_EREFUSED);
+	s = open_at(*state, false);
+	assert_int_equal(sg_txn_begin(s, false, &t, NULL), 0);
+	assert_int_equal(sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT("colour"), &v, NULL), 0);
+	assert_int_equal(sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT("format"), &v, NULL), 0);
+	assert_memory_equal(v.data, "2", 1);
+	assert_int_equal(sg_txn_get(t, SG_TABLE_AUDIT_NOTE, SG_KEY_TEXT("x"), &v, NULL), 1);
+	sg_txn_abort(t);
+	sg_store_close(s);
+	sg_autofree char *kept = tmp_path(*state, SG_STORE_FILE ".format-1");
+	struct stat st;
+	assert_int_equal(stat(kept, &st), 0);
+	assert_true(st.st_size > 0 && (st.st_mode & 077) == 0);
+}
+
 static void an_exposed_or_linked_file_is_refused(void **state)
 {
 	struct sg_error err = {0};
@@ -260,6 +310,7 @@ int main(void)
 		T(a_full_map_is_no_space_and_the_store_lives_on),
 		T(what_is_not_ours_is_refused),
 		T(a_newer_format_is_refused),
+		T(an_older_format_is_upgraded_after_a_copy),
 		T(an_exposed_or_linked_file_is_refused),
 		T(a_reader_never_writes),
 		T(the_lock_names_its_holder_and_dies_with_it),
