@@ -207,8 +207,9 @@ static int check_projection(const struct sg_reader *r, const char *pointer, cons
 			return sg_reader_fail(r, at, 0, "%s: graph %s has no state field \"%.64s\"",
 				key, to->id, other ? other : "?");
 		if (a->type != b->type)
-			return sg_reader_fail(r, at, 0, "%s: %s is a %s and %s a %s", key, name,
-				sg_field_type_name(a->type), other, sg_field_type_name(b->type));
+			return sg_reader_fail(r, at, 0, "%s: %s is of type %s, %s of type %s", key,
+				name, sg_field_type_name(a->type), other,
+				sg_field_type_name(b->type));
 	}
 	return 0;
 }

@@ -118,9 +118,9 @@ static void test_hash_vector(void **state SG_UNUSED)
 		must_load("ir_version: \"1.0.0\"\nid: \"run:v\"\nnodes: [{id: a, kind: echo}]\n");
 	sg_autobuf text = SG_BUF_INIT(1U << 20);
 	assert_int_equal(sg_json_canonical(g->document, &text, NULL), 0);
-	assert_string_equal(
-		text.data, "{\"id\":\"run:v\",\"ir_version\":\"1.0.0\",\"nodes\":[{\"id\":\"a\","
-			   "\"kind\":\"echo\"}],\"rules\":[],\"state_schema\":[]}");
+	assert_string_equal(text.data,
+		"{\"id\":\"run:v\",\"ir_version\":\"1.0.0\",\"nodes\":[{\"id\":\"a\","
+		"\"kind\":\"echo\"}],\"rules\":[],\"state_schema\":[]}");
 	assert_string_equal(
 		g->hash, "325d658d91f5bb1bfc2b77f17d807e7c3b20b986ecaa87c2fcca76d44c4dd736");
 	struct sg_pack_triple packs[] = {{"z", "00", "2"}, {"a", "ff", "1"}};
