@@ -7,9 +7,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "run/compile.h"
 #include "run/internal.h"
-
-#define MAX_WHERE 512 /* bytes of "file:line" */
 
 /* Slots of an assert, pattern of a retract; NULL for the others. */
 static int prepare_action(const struct sg_action *a, json_t **ret_data, struct sg_error *err)
@@ -69,56 +68,14 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 	return 0;
 }
 
-static enum sg_slot_type slot_type(enum sg_field_type t)
-{
-	switch (t) {
-	case SG_INT: return SG_SLOT_INTEGER;
-	case SG_FLOAT: return SG_SLOT_FLOAT;
-	case SG_BOOL: return SG_SLOT_BOOL;
-	case SG_STR:
-	case SG_LIST:
-	case SG_DICT: break;
-	}
-	return SG_SLOT_STRING;
-}
-
 static int compile(struct prepared *p, struct sg_error *err)
 {
-	const struct sg_graph *g = p->graph;
 	const struct sg_engine *e = p->engine;
-	sg_autofree struct sg_rules_field *fields = calloc(g->n_fields + 1, sizeof(*fields));
-	sg_autofree struct sg_rules_template *facts = calloc(g->n_facts + 1, sizeof(*facts));
-	sg_autofree struct sg_rules_rule *rules = calloc(g->n_rules + 1, sizeof(*rules));
-	sg_autofree char *where = calloc(g->n_rules + 1, MAX_WHERE);
-	if (!fields || !facts || !rules || !where)
-		return sg_error_nomem(err);
-	struct sg_rules_spec spec = {
-		.fields = fields,
-		.templates = facts,
-		.n_templates = g->n_facts,
-		.rules = rules,
-		.n_rules = g->n_rules,
-		.limits = {.firings = e->limits.firings,
-			.facts = e->limits.facts,
-			.join_product = e->limits.join_product,
-			.wall_us = e->limits.rule_us},
-	};
-	for (size_t i = 0; i < g->n_fields; i++)
-		if (g->fields[i].mirrored)
-			fields[spec.n_fields++] = (struct sg_rules_field){
-				g->fields[i].name, slot_type(g->fields[i].type)};
-	for (size_t i = 0; i < g->n_facts; i++)
-		facts[i] = (struct sg_rules_template){g->facts[i].name,
-			(const char *const *)g->facts[i].slots, g->facts[i].n_slots};
-	for (size_t i = 0; i < g->n_rules; i++) {
-		char *w = where + MAX_WHERE * i;
-		(void)snprintf(w, MAX_WHERE, "%s:%d", g->path, g->rules[i].line);
-		rules[i] = (struct sg_rules_rule){.id = g->rules[i].id,
-			.lhs = g->rules[i].lhs,
-			.where = w,
-			.then = g->rules[i].then};
-	}
-	return sg_rules_create(&p->rules, &spec, err);
+	const struct sg_rules_limits limits = {.firings = e->limits.firings,
+		.facts = e->limits.facts,
+		.join_product = e->limits.join_product,
+		.wall_us = e->limits.rule_us};
+	return sg_run_compile(p->graph, &limits, NULL, 0, &p->rules, err);
 }
 
 static int check_built(const struct sg_graph *g, struct sg_error *err)

@@ -1,0 +1,76 @@
+/* See compile.h. */
+#include "run/compile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+#define MAX_WHERE 512 /* bytes of "file:line" */
+
+static enum sg_slot_type slot_type(enum sg_field_type t)
+{
+	switch (t) {
+	case SG_INT: return SG_SLOT_INTEGER;
+	case SG_FLOAT: return SG_SLOT_FLOAT;
+	case SG_BOOL: return SG_SLOT_BOOL;
+	case SG_STR:
+	case SG_LIST:
+	case SG_DICT: break;
+	}
+	return SG_SLOT_STRING;
+}
+
+static size_t take_fields(const struct sg_graph *g, struct sg_rules_field *to)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->n_fields; i++)
+		if (g->fields[i].mirrored)
+			to[n++] = (struct sg_rules_field){
+				g->fields[i].name, slot_type(g->fields[i].type)};
+	return n;
+}
+
+static void take_facts(const struct sg_graph *g, struct sg_rules_template *to)
+{
+	for (size_t i = 0; i < g->n_facts; i++)
+		to[i] = (struct sg_rules_template){g->facts[i].name,
+			(const char *const *)g->facts[i].slots, g->facts[i].n_slots};
+}
+
+static void take_rules(const struct sg_graph *g, struct sg_rules_rule *to, char *where)
+{
+	for (size_t i = 0; i < g->n_rules; i++) {
+		char *w = where + MAX_WHERE * i;
+		(void)snprintf(w, MAX_WHERE, "%s:%d", g->path, g->rules[i].line);
+		to[i] = (struct sg_rules_rule){.id = g->rules[i].id,
+			.lhs = g->rules[i].lhs,
+			.where = w,
+			.then = g->rules[i].then};
+	}
+}
+
+int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limits,
+	const struct sg_rules_pack *packs, size_t n_packs, struct sg_rules **ret,
+	struct sg_error *err)
+{
+	sg_autofree struct sg_rules_field *fields = calloc(g->n_fields + 1, sizeof(*fields));
+	sg_autofree struct sg_rules_template *facts = calloc(g->n_facts + 1, sizeof(*facts));
+	sg_autofree struct sg_rules_rule *rules = calloc(g->n_rules + 1, sizeof(*rules));
+	sg_autofree char *where = calloc(g->n_rules + 1, MAX_WHERE);
+	if (!fields || !facts || !rules || !where)
+		return sg_error_nomem(err);
+	struct sg_rules_spec spec = {.fields = fields,
+		.n_fields = take_fields(g, fields),
+		.templates = facts,
+		.n_templates = g->n_facts,
+		.rules = rules,
+		.n_rules = g->n_rules,
+		.packs = packs,
+		.n_packs = n_packs};
+	if (limits)
+		spec.limits = *limits;
+	take_facts(g, facts);
+	take_rules(g, rules, where);
+	return sg_rules_create(ret, &spec, err);
+}
