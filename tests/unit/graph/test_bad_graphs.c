@@ -278,7 +278,7 @@ static void test_subgraphs(void **state SG_UNUSED)
 	write_file(dir, "loop.yaml", HEAD "nodes: [{id: s, kind: subgraph, spec: loop2.yaml}]\n");
 	write_file(dir, "loop2.yaml", HEAD "nodes: [{id: s, kind: subgraph, spec: ./loop.yaml}]\n");
 	assert_true(load_path(dir, "loop.yaml", &g, &err) < 0);
-	assert_non_null(strstr(err.text, "loop2.yaml:3:40: the subgraphs lead back to"));
+	assert_non_null(strstr(err.text, "loop2.yaml:3:39: the subgraphs lead back to"));
 	write_file(dir, "broken.yaml",
 		HEAD "nodes: [{id: s, kind: subgraph, spec: broken-child.yaml}]\n");
 	write_file(dir, "broken-child.yaml", HEAD "nodes: [{id: s, kind: nope}]\n");
