@@ -22,12 +22,15 @@ struct sg_verb {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct sg_verb sg_verb_compile;
 extern const struct sg_verb sg_verb_config;
 extern const struct sg_verb sg_verb_doctor;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
+extern const struct sg_verb sg_verb_new;
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
+extern const struct sg_verb sg_verb_simulate;
 extern const struct sg_verb sg_verb_verify_audit;
 extern const struct sg_verb sg_verb_version;
 

@@ -11,10 +11,13 @@
 
 /* Sorted by name. */
 static const struct sg_verb *const verbs[] = {
+	&sg_verb_compile,
 	&sg_verb_config,
 	&sg_verb_embed,
 	&sg_verb_model,
+	&sg_verb_new,
 	&sg_verb_run,
+	&sg_verb_simulate,
 	&sg_verb_verify_audit,
 	&sg_verb_version,
 };

@@ -17,44 +17,44 @@ static const struct sg_kind_spec *find_kind(const struct sg_reader *r, const cha
 	return NULL;
 }
 
-/* Kinds of the original that need its Python, a remote model or its stores. */
-static const char *instead_of(const char *kind)
+/* Kinds of the original that need its Python, a remote model or its stores, and the kind here that
+ * does their work. */
+static const char *successor(const char *kind)
 {
 	static const struct {
-		const char *kind, *instead;
+		const char *kind, *successor;
 	} rows[] = {
-		{"dspy", "an llm node (an OpenAI-compatible endpoint) or a tool node"},
-		{"react", "llm and tool nodes in a loop that rules route"},
-		{"rag", "embed and llm nodes"},
-		{"retrieval", "a tool node"},
-		{"code", "a tool node"},
-		{"ml", "classify_embedding, or a tool node"},
-		{"broker", "a tool node"},
-		{"nautilus", "a tool node"},
-		{"memory_write", "a tool node"},
-		{"memory-write", "a tool node"},
-		{"mcp", "a tool node with transport: mcp"},
+		{"dspy", "llm"},
+		{"react", "llm"},
+		{"rag", "llm"},
+		{"retrieval", "tool"},
+		{"code", "tool"},
+		{"ml", "classify_embedding"},
+		{"broker", "tool"},
+		{"nautilus", "tool"},
+		{"memory_write", "tool"},
+		{"memory-write", "tool"},
+		{"mcp", "tool"},
 	};
 	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++)
 		if (strcmp(rows[i].kind, kind) == 0)
-			return rows[i].instead;
-	return NULL;
+			return rows[i].successor;
+	return strchr(kind, ':') ? "tool" : NULL;
 }
 
 static int check_kind(const struct sg_reader *r, const char *at, const char *kind)
 {
 	if (find_kind(r, kind))
 		return 0;
-	if (strchr(kind, ':'))
-		return sg_reader_fail(r, at, 0,
-			"kind \"%.80s\" is a Python class, which does not exist here; write it as "
-			"a program and "
-			"use a tool node, or set, template and rules where they are enough",
-			kind);
-	if (instead_of(kind))
-		return sg_reader_fail(r, at, 0,
-			"kind \"%s\" belongs to the Python original; use %s instead", kind,
-			instead_of(kind));
+	const char *next = successor(kind);
+	if (next)
+		return sg_reader_fail(r, at, 0, "kind \"%.80s\" %s%s%s%s", kind,
+			strchr(kind, ':') ? "is a Python class, which does not exist here"
+					  : "belongs to the Python original",
+			find_kind(r, next) ? "; use a node of kind "
+					   : "; no kind of this build does the same",
+			find_kind(r, next) ? next : "",
+			find_kind(r, next) ? ", and rules to route" : "");
 	sg_autofree const char **names = calloc(r->n_kinds + 1, sizeof(*names));
 	for (size_t i = 0; names && i < r->n_kinds; i++)
 		names[i] = r->kinds[i].name;

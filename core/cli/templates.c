@@ -1,0 +1,91 @@
+/* Each loads and runs as it is: tests/golden/graphs holds them to that. Sorted by name. */
+#include "cli/templates.h"
+
+const struct sg_template_file sg_graph_templates[] = {
+	{"approval", "stops for a person and goes where the answer says",
+		"# approval: stops for a person, then goes where the answer says.\n"
+		"ir_version: \"1.0.0\"\n"
+		"id: \"graph:approval\"\n"
+		"state_schema:\n"
+		"  request: str\n"
+		"  plan: str\n"
+		"  decision: str\n"
+		"nodes:\n"
+		"  - id: propose\n"
+		"    kind: template\n"
+		"    config: {template: \"To do: {request}\", out: plan}\n"
+		"  - id: ask\n"
+		"    kind: interrupt\n"
+		"    config:\n"
+		"      prompt: \"Approve the plan?\"\n"
+		"      interrupt_payload:\n"
+		"        open_questions:\n"
+		"          - {kind: required, slot: decision, prompt: \"yes or no\", schema: "
+		"{type: string, enum: [\"yes\", \"no\"]}}\n"
+		"  - {id: approved, kind: halt}\n"
+		"  - {id: rejected, kind: halt}\n"
+		"rules:\n"
+		"  - id: r-yes\n"
+		"    when: {node: ask, decision: \"yes\"}\n"
+		"    then: [{kind: goto, target: approved}]\n"
+		"  - id: r-no\n"
+		"    when: {node: ask, decision: \"no\"}\n"
+		"    then: [{kind: goto, target: rejected}]\n",
+		"-i request=\"rotate the keys\""},
+	{"hello", "the smallest graph: two nodes, two rules",
+		"# hello: a node copies the message, the next one ends the run.\n"
+		"ir_version: \"1.0.0\"\n"
+		"id: \"run:hello\"\n"
+		"state_schema: {message: str}\n"
+		"nodes:\n"
+		"  - {id: node_a, kind: echo}\n"
+		"  - {id: node_b, kind: halt}\n"
+		"rules:\n"
+		"  - id: r-advance\n"
+		"    when: \"(initial-fact)\" # in the first step of the run\n"
+		"    then: [{kind: goto, target: node_b}]\n"
+		"  - id: r-halt\n"
+		"    when: {node: node_b}\n"
+		"    then: [{kind: halt, reason: \"reached node_b\"}]\n",
+		"-i message=hello"},
+	{"review", "the authoring format: a loop that rules leave",
+		"# review: the authoring format. A draft is looked at until the verdict says "
+		"pass.\n"
+		"id: review\n"
+		"state:\n"
+		"  topic: str\n"
+		"  draft: str\n"
+		"  verdict: {type: str, route: true, default: pass}\n"
+		"nodes:\n"
+		"  write: {kind: template, template: \"About {topic}.\", out: draft}\n"
+		"  look: {kind: passthrough}\n"
+		"routes:\n"
+		"  write: look\n"
+		"  look: {fail: write, pass: done}\n",
+		"-i topic=rules"},
+	{"sorting", "rules over numbers and texts",
+		"# sorting: rules compare a number by its slot typed and a text by its slot "
+		"value.\n"
+		"ir_version: \"1.0.0\"\n"
+		"id: \"graph:sorting\"\n"
+		"state_schema:\n"
+		"  kind: str\n"
+		"  risk: int\n"
+		"nodes:\n"
+		"  - {id: look, kind: passthrough}\n"
+		"  - {id: urgent, kind: halt}\n"
+		"  - {id: routine, kind: halt}\n"
+		"rules:\n"
+		"  - id: r-urgent\n"
+		"    when: \"(node-id (id look)) (risk (typed ?r&:(>= ?r 7)))\"\n"
+		"    then: [{kind: goto, target: urgent}]\n"
+		"  - id: r-outage\n"
+		"    when: {node: look, kind: outage}\n"
+		"    then: [{kind: goto, target: urgent}]\n"
+		"  - id: r-routine\n"
+		"    when: \"(node-id (id look)) (risk (typed ?r&:(< ?r 7))) (kind (value "
+		"~\\\"outage\\\"))\"\n"
+		"    then: [{kind: goto, target: routine}]\n",
+		"-i kind=question -i risk=3"},
+};
+const size_t sg_n_graph_templates = sizeof(sg_graph_templates) / sizeof(sg_graph_templates[0]);
