@@ -296,11 +296,26 @@ static int deny(struct sg_error *err, const char *kind, const char *why)
 	return sg_error_set(err, SG_EDENIED, kind, "%s", why);
 }
 
+static bool is_hex(const char *s)
+{
+	return s[strspn(s, "0123456789abcdefABCDEF")] == '\0';
+}
+
+/* What an edge sends beside the name is compared and recorded: it must be what it says it is. */
+static bool well_formed(const struct sg_credentials *c)
+{
+	size_t n = strlen(text(c->fingerprint));
+	return (n == 0 || n == SG_SHA256_HEX - 1) && is_hex(text(c->fingerprint)) &&
+	       is_hex(text(c->serial));
+}
+
 static int name_them(struct sg_principal *p, const struct sg_credentials *c, struct sg_error *err)
 {
 	const char *given = text(c->subject);
 	sg_autobuf subject = SG_BUF_INIT(SG_DN_MAX_TEXT + 1);
 	struct sg_error why;
+	if (!well_formed(c))
+		return deny(err, "invalid_client_cert", "a fingerprint or serial that is none");
 	int r = sg_dn_canonical(given, strlen(given), &subject, &why);
 	if (r == 0)
 		return lay_out(p, c, subject.data, subject.data, err);
@@ -309,7 +324,8 @@ static int name_them(struct sg_principal *p, const struct sg_credentials *c, str
 	sg_autofree char *uri = first_uri(text(c->san));
 	if (uri)
 		return lay_out(p, c, "", uri, err);
-	bool carried = *text(c->fingerprint) || *text(c->serial) || *text(c->issuer);
+	bool carried =
+		*text(c->fingerprint) || *text(c->serial) || *text(c->issuer) || *text(c->san);
 	return carried ? deny(err, "invalid_client_cert",
 				 "the certificate has neither a subject nor a SAN URI")
 		       : deny(err, "missing_client_cert", "no client certificate");
