@@ -131,7 +131,7 @@ static void check_workers(struct fixture *f, unsigned workers)
 	struct sg_embed_pool *p = NULL;
 	const struct sg_embed_pool_options o = {.workers = workers};
 	assert_int_equal(sg_embed_pool_create(&p, f->e, &o, NULL), 0);
-	const size_t n = f->n > FEW ? 3 * f->n : f->n;
+	const size_t n = f->n;
 	struct counter c = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, n};
 	struct sg_embed_job *jobs = calloc(n, sizeof(*jobs));
 	float(*got)[SG_EMBED_DIM] = calloc(n, sizeof(*got));
