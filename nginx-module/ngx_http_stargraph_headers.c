@@ -22,6 +22,17 @@ static ngx_str_t  ngx_http_stargraph_aliases[] = {
     ngx_string("xforwardedclientcert"),
     ngx_string("xstargraphedge"),
     ngx_string("clientcert"),                /* RFC 9440 */
+
+    /* what other proxies call the same; the core refuses them too */
+
+    ngx_string("xforwardedtlsclient"),
+    ngx_string("xsslclient"),
+    ngx_string("xsslcert"),
+    ngx_string("xclientdn"),
+    ngx_string("xclientverify"),
+    ngx_string("xamznmtls"),
+    ngx_string("xarrclientcert"),
+    ngx_string("sslclient"),
     ngx_null_string
 };
 
@@ -48,7 +59,7 @@ ngx_http_stargraph_is_alias(u_char *p, size_t len)
 
         if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
 
-            if (n == 0 && c != 'x' && c != 'c') {
+            if (n == 0 && c != 'x' && c != 'c' && c != 's') {
                 return 0;
             }
 

@@ -144,3 +144,76 @@ def send(port, data, ca, cert=None, **kw):
 def get(port, path="/v1/health", ca=None, cert=None, headers=(), method="GET", **kw):
     with Connection(port, ca, cert, **kw) as c:
         return c.get(path, headers, method)
+
+
+# HTTP/2, frame by frame: the header blocks may hold what no library would send.
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind, flags, stream, payload=b""):
+    return (len(payload).to_bytes(3, "big") + bytes([kind, flags])
+            + stream.to_bytes(4, "big") + payload)
+
+
+def literal(name, value):
+    """A header field that is never indexed and never Huffman-coded (RFC 7541, 6.2.3)."""
+    def string(s):
+        n = len(s)
+        if n < 127:
+            return bytes([n]) + s
+        out, n = [127], n - 127
+        while n >= 128:
+            out.append(n % 128 + 128)
+            n //= 128
+        return bytes([*out, n]) + s
+    return b"\x10" + string(name) + string(value)
+
+
+def block(headers):
+    return b"".join(literal(n, v) for n, v in headers)
+
+
+BASE = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")]
+
+
+def h2_get(path, *more, base=None):
+    """The frames of one GET with these further headers."""
+    return frame(1, 5, 1, block([*(base or BASE), (b":path", path), *more]))
+
+
+def h2(port, frames, ca, cert=None, timeout=5, **kw):
+    """Sends the frames after the preface; reads until stream 1 ends one way or another."""
+    import hpack
+    with Connection(port, ca, cert, alpn=("h2",), timeout=timeout, **kw) as c:
+        if not c.sock:
+            return Reply(alert=c.alert)
+        r, decoder, buf = Reply(), hpack.Decoder(), b""
+        try:
+            c.sock.sendall(PREFACE + frame(4, 0, 0) + frames)
+            while True:
+                got = c.sock.recv(65536)
+                if not got:
+                    break
+                buf += got
+                while len(buf) >= 9 and len(buf) >= 9 + int.from_bytes(buf[:3], "big"):
+                    n, kind, flags = int.from_bytes(buf[:3], "big"), buf[3], buf[4]
+                    payload, buf = buf[9:9 + n], buf[9 + n:]
+                    if kind == 1:
+                        r.headers.update(decoder.decode(payload))
+                        r.status = int(r.headers.get(":status", 0))
+                    elif kind == 0:
+                        r.body += payload
+                    elif kind == 3:
+                        r.alert = f"reset {int.from_bytes(payload, 'big')}"
+                        return r
+                    elif kind == 7:
+                        r.alert = f"goaway {int.from_bytes(payload[4:8], 'big')}"
+                        return r
+                    elif kind == 4 and not flags & 1:
+                        c.sock.sendall(frame(4, 1, 0))
+                    if kind in (0, 1) and flags & 1:
+                        return r
+        except (ssl.SSLError, OSError) as e:
+            r.alert = alert_of(e) or type(e).__name__
+        return r
