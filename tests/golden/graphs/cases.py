@@ -1,0 +1,285 @@
+"""Every graph that the Python original ships (examples, bundles, skills, demos, fixtures, tutorials),
+in our own restatement: either it runs here with the path and final state that the original was
+observed to have, or it is refused at load for the one reason given.
+
+`stargraph run` of 0.8.0 gave the paths (2026-11-24; Fathom 0.13, CLIPS 6.4). There `(initial-fact)`
+never matches, so the original walks on in file order; here the rule fires, and leads to the same node.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Case:
+    origin: str  # its place in the original's checkout
+    graph: str
+    inputs: dict = field(default_factory=dict)
+    answers: tuple = ()  # typed at the terminal, one line each
+    path: tuple = ()
+    state: dict = field(default_factory=dict)
+    reason: str | None = None  # of the halt; None: ran off the end
+    status: str = "done"
+    refused: str = ""  # part of the message, for graphs that cannot run here
+    why: str = ""  # the one reason, for the table
+    note: str = ""
+
+
+HEAD = 'ir_version: "1.0.0"\nid: "run:restated"\n'
+MESSAGE = "state_schema: {message: str}\n"
+CLASS = "Python class"
+
+
+def linear(*nodes):
+    """Nodes in a row; the first rule on (initial-fact), the last node halts."""
+    text = "nodes:\n" + "".join(f"  - {{id: {n}, kind: {k}}}\n" for n, k in nodes) + "rules:\n"
+    for i, (n, _) in enumerate(nodes):
+        when = '"(initial-fact)"' if i == 0 else f'"?n <- (node-id (id {n}))"'
+        then = (
+            f"{{kind: goto, target: {nodes[i + 1][0]}}}"
+            if i + 1 < len(nodes)
+            else f'{{kind: halt, reason: "reached {n}"}}'
+        )
+        text += f"  - id: r-{i}\n    when: {when}\n    then: [{then}]\n"
+    return text
+
+
+def python_class(origin, state="m.state:State", node="m.nodes:Work", note=""):
+    graph = HEAD
+    if state:
+        graph += f'state_class: "{state}"\n'
+    graph += f'nodes: [{{id: work, kind: "{node}"}}]\n'
+    refused = "state_class names a Python class" if state else "is a Python class"
+    return Case(origin, graph, refused=refused, why=CLASS, note=note)
+
+
+RUN = [
+    Case(
+        "examples/hello.yaml",
+        HEAD + MESSAGE + linear(("node_a", "echo"), ("node_b", "halt")),
+        {"message": "hi"},
+        path=("node_a", "node_b"),
+        state={"message": "hi"},
+        reason="reached node_b",
+    ),
+    Case(
+        "examples/pipeline.yaml",
+        HEAD + MESSAGE + linear(("node_a", "echo"), ("node_b", "echo"), ("node_c", "halt")),
+        {"message": "hi"},
+        path=("node_a", "node_b", "node_c"),
+        state={"message": "hi"},
+        reason="reached node_c",
+    ),
+    Case(
+        "tests/fixtures/sample-graph.yaml",
+        HEAD + MESSAGE + linear(("node_a", "echo"), ("node_b", "halt")),
+        {"message": "x y"},
+        path=("node_a", "node_b"),
+        state={"message": "x y"},
+        reason="reached node_b",
+    ),
+    Case(
+        "tests/fixtures/100-node-ir.yaml",
+        HEAD
+        + MESSAGE
+        + linear(*[(f"node_{i:03d}", "echo") for i in range(100)]),
+        {"message": "m"},
+        path=tuple(f"node_{i:03d}" for i in range(100)),
+        state={"message": "m"},
+        reason="reached node_099",
+        note="the original's has no state field and its echo copies nothing",
+    ),
+    Case(
+        "tests/fixtures/cli/hitl-graph.yaml",
+        HEAD
+        + "nodes: [{id: pre, kind: echo}, {id: post, kind: echo}]\n"
+        + "state_schema: {message: str, reply: str}\n"
+        + "rules:\n  - id: ask-after-pre\n    when: \"?n <- (node-id (id pre))\"\n    then:\n"
+        + "      - {kind: interrupt, prompt: \"What should I reply?\", interrupt_payload: {example: 1}}\n"
+        + "      - {kind: goto, target: post}\n",
+        {"message": "m"},
+        answers=("blue",),
+        path=("pre", "post"),
+        state={"message": "m", "reply": ""},
+        note="the goto beside the interrupt is followed; the original drops it and walks on",
+    ),
+    Case(
+        "docs/how-to/authoring-format.md (routes)",
+        "id: bot\nstate: {question: str, verdict: {type: str, route: true, default: pass}}\n"
+        + "nodes: {brief: {kind: passthrough}, judge: {kind: passthrough}}\n"
+        + "routes: {judge: {fail: brief, pass: done}}\n",
+        {"question": "q"},
+        path=("brief", "judge"),
+        state={"question": "q", "verdict": "pass"},
+        reason="judge complete",
+    ),
+    Case(
+        "tests/unit/test_authoring_compiler.py (unconditional routes)",
+        "id: bot\nstate: {question: str}\n"
+        + "nodes: {work: {kind: passthrough}, judge: {kind: passthrough}}\n"
+        + "routes: {work: judge, judge: done}\n",
+        path=("work", "judge"),
+        state={"question": ""},
+        reason="judge complete",
+    ),
+    Case(
+        "tests/unit/test_when_sugar.py (mapping with a field)",
+        HEAD
+        + "state_schema: {phase_verdict: {type: str, default: sufficient}}\n"
+        + "nodes: [{id: work, kind: passthrough}, {id: skipped, kind: passthrough}, {id: finish, kind: halt}]\n"
+        + "rules:\n"
+        + "  - {id: r-refine, when: {node: work, phase_verdict: refine}, then: [{kind: goto, target: work}]}\n"
+        + "  - {id: r-sufficient, when: {node: work, phase_verdict: sufficient}, then: [{kind: goto, target: finish}]}\n",
+        path=("work", "finish"),
+        state={"phase_verdict": "sufficient"},
+        reason="reached finish",
+        note="the routing of cyclic-graph.yaml without its Python nodes",
+    ),
+    Case(
+        "docs/tutorials/first-graph.md",
+        HEAD + MESSAGE + linear(("node_a", "echo"), ("node_b", "halt")),
+        {"message": "hello"},
+        path=("node_a", "node_b"),
+        state={"message": "hello"},
+        reason="reached node_b",
+        note="its state_class written as state_schema",
+    ),
+    Case(
+        "docs/tutorials/fathom-rules.md (the when shortcut)",
+        HEAD
+        + "state_schema: {message: str, risk_class: {type: str, default: low}}\n"
+        + "nodes: [{id: node_a, kind: echo}, {id: node_review, kind: halt}, {id: node_ship, kind: halt}]\n"
+        + "rules:\n"
+        + "  - {id: r-high, when: {node: node_a, risk_class: high}, then: [{kind: goto, target: node_review}]}\n"
+        + "  - {id: r-low, when: {node: node_a, risk_class: low}, then: [{kind: goto, target: node_ship}]}\n"
+        + "  - {id: r-halt-ship, when: {node: node_ship}, then: [{kind: halt, reason: shipped}]}\n",
+        {"message": "hello", "risk_class": "low"},
+        path=("node_a", "node_ship"),
+        state={"message": "hello", "risk_class": "low"},
+        reason="shipped",
+        note="its state_class written as state_schema, its pack's rules written inline",
+    ),
+]
+
+SMITHS = ("adapter", "graph", "ml", "node", "pack", "plugin", "skill", "store", "tool", "trigger")
+CANNOT = [
+    Case(
+        "examples/research-bot.yaml",
+        "id: r\nstate: {question: str, answer: str}\nnodes: {research: {kind: react, input: question, tools: [std.web_search]}}\n",
+        refused='kind "react" belongs to the Python original',
+        why="remote model",
+    ),
+    Case(
+        "examples/sglang-qa.yaml",
+        'id: s\nlm: {provider: sglang, model: m, port: 30000}\nstate: {question: str, answer: str}\nnodes: {ask: {kind: dspy, signature: "question -> answer"}}\n',
+        refused='kind "dspy" belongs to the Python original',
+        why="remote model",
+    ),
+    *[
+        python_class(f"src/stargraph/bundles/{b}/graph.yaml", f"stargraph.bundles.{b}:State", note="and a remote model")
+        for b in (
+            "coding_agent",
+            "deep_research",
+            "evaluator_optimizer",
+            "hitl_approval",
+            "orchestrator_workers",
+            "rag_qa",
+            "triage_router",
+        )
+    ],
+    *[python_class(f"src/stargraph/skills/{s}smith/graph.yaml") for s in SMITHS],
+    *[
+        python_class(f"src/stargraph/skills/{s}/graph.yaml")
+        for s in ("approval", "digest", "extract", "foundry", "shipwright", "sql_analyst", "triage")
+    ],
+    python_class("src/stargraph/rl/gauntlet/eval-graph.yaml"),
+    python_class("tests/fixtures/cyclic-graph.yaml", note="its routing runs: see test_when_sugar"),
+    python_class("tests/fixtures/cyclic-graph-sugar.yaml", note="its routing runs: see test_when_sugar"),
+    python_class("tests/fixtures/std-tool-graph.yaml", note="and a tool of the original's registry"),
+    *[
+        Case(
+            f"tests/fixtures/sample-graph-phase{n}.yaml",
+            HEAD
+            + "state_schema: {message: str, answer: str}\n"
+            + "nodes: [{id: node_a, kind: echo}, {id: node_b, kind: dspy, config: {stub: true}}, {id: node_c, kind: halt}]\n",
+            refused='kind "dspy" belongs to the Python original',
+            why="kind dspy (a stub of a remote model)",
+        )
+        for n in (4, 5)
+    ],
+    Case(
+        "tests/fixtures/sample-graph-phase3.yaml",
+        HEAD
+        + MESSAGE
+        + "nodes: [{id: node_a, kind: echo}, {id: node_b, kind: echo}, {id: node_c, kind: echo}, {id: node_d, kind: halt}]\n"
+        + "parallel: [{targets: [node_b, node_c], join: node_d, strategy: all}]\n",
+        refused="parallel",
+        why="parallel branches are not in this build",
+    ),
+    Case(
+        "tests/fixtures/triage_no_nautilus.yaml",
+        HEAD
+        + "nodes: [{id: source, kind: passthrough}, {id: write_record, kind: write_artifact}]\n"
+        + "state_schema: {agent_id: str, record_bytes: bytes}\n",
+        refused='unknown kind "write_artifact"',
+        why="kind write_artifact is not in this build",
+    ),
+    Case(
+        "tests/fixtures/training-subgraph.yaml",
+        HEAD + "nodes: [{id: train, kind: subgraph, spec: {tool: ml.fit}}]\n",
+        refused="",
+        why="not valid IR in the original either: spec must be a path",
+    ),
+    Case(
+        "tests/fixtures/triage_stub_broker.yaml",
+        HEAD + "nodes: [{id: source, kind: passthrough}, {id: broker, kind: stub_broker}]\n",
+        refused='unknown kind "stub_broker"',
+        why="kind exists only inside the original's test",
+    ),
+    Case(
+        "tests/fixtures/skills/rag/example.yaml",
+        HEAD + "nodes: [{id: retrieve, kind: retrieval}, {id: assemble, kind: halt}]\n",
+        refused='kind "retrieval" belongs to the Python original',
+        why="the original's stores",
+    ),
+    Case(
+        "tests/fixtures/skills/wiki/example.yaml",
+        HEAD + "nodes: [{id: autoresearch, kind: subgraph}, {id: halt, kind: halt}]\n",
+        refused="subgraph",
+        why="not runnable in the original either: a subgraph without spec",
+    ),
+    Case(
+        "tests/fixtures/skills/autoresearch/example.yaml",
+        HEAD + "nodes: [{id: rag, kind: subgraph}, {id: assemble, kind: halt}]\n",
+        refused="subgraph",
+        why="not runnable in the original either: a subgraph without spec",
+    ),
+    Case(
+        "tests/fixtures/ir/canonical/minimal.json",
+        '{"ir_version":"1.0.0","id":"run:test","nodes":[]}',
+        refused="at least one node",
+        why="no nodes: there is nothing to run",
+    ),
+    Case(
+        "tests/fixtures/ir/canonical/full.json",
+        '{"ir_version":"1.0.0","id":"run:full","nodes":[{"id":"n1","kind":"start"},{"id":"n2","kind":"task"}]}',
+        refused='unknown kind "start"',
+        why="its kinds exist nowhere",
+    ),
+    python_class("demos/everything-demo/graph/stargraph.yaml"),
+    Case(
+        "demos/everything-demo/graph/subgraphs/enrichment.yaml",
+        HEAD
+        + "nodes: [{id: enrichment_start, kind: passthrough}, {id: enrich_kg, kind: tool}, {id: enrich_doc, kind: tool}]\n",
+        refused="tool",
+        why="tools of the original's registry",
+    ),
+    python_class("demos/sentinel_dark_watch/graph/evolve.yaml"),
+    python_class("demos/sentinel_dark_watch/graph/retrain.yaml", note="and rules on a fact (state …) that nothing asserts"),
+    python_class("demos/sentinel_dark_watch/graph/stargraph.yaml"),
+    python_class("demos/soc-triage/graph/stargraph.yaml"),
+    python_class("docs/tutorials/hitl-graph.md", "state:TriageState", "gate:TriageGate"),
+    python_class("docs/tutorials/ml-node-graph.md"),
+    python_class("docs/tutorials/agent-with-retrieval.md"),
+]
+
+CASES = RUN + CANNOT
