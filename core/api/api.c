@@ -40,6 +40,10 @@ int sg_api_create(struct sg_api **ret, struct sg_engine *engine, const struct sg
 	a->config = config;
 	a->calls.next = a->calls.prev = &a->calls;
 	int r = load_schemas(a, err);
+	if (r == 0) {
+		a->openapi = sg_openapi();
+		r = a->openapi ? 0 : sg_error_nomem(err);
+	}
 	if (r < 0) {
 		sg_api_destroy(a);
 		return r;
@@ -62,6 +66,11 @@ void sg_api_destroy(struct sg_api *a)
 	free(a->schemas);
 	free(a->openapi);
 	free(a);
+}
+
+void sg_api_set_embedder(struct sg_api *a, const struct sg_embedder *embedder)
+{
+	a->embedder = embedder;
 }
 
 void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config)
@@ -194,7 +203,8 @@ static void dispatch(struct sg_call *c)
 		sg_call_refuse(c, 403, "refused", "cross_site", "cross-site request refused");
 		return;
 	}
-	if (c->route->capability && !sg_identity_has(id, c->route->capability)) {
+	if (c->route->capability && *c->route->capability &&
+		!sg_identity_has(id, c->route->capability)) {
 		sg_call_deny(c, c->route->capability);
 		return;
 	}
@@ -217,6 +227,7 @@ static struct sg_call *call_create(
 	c->ctx = ctx;
 	c->req = req;
 	c->id = req->identity;
+	c->stream = req->stream;
 	c->next = &a->calls;
 	c->prev = a->calls.prev;
 	c->prev->next = c->next->prev = c;

@@ -40,8 +40,8 @@ extern const char *const sg_api_headers[];
 struct sg_stream_sink {
 	/* The stream is allowed; events follow, perhaps from within this call's caller. */
 	void (*open)(void *ctx);
-	/* id is what a client sends back as Last-Event-Id. last: nothing follows, and neither event
-	 * nor forget need be called again. All strings borrowed for the call. */
+	/* id is what a client sends back as Last-Event-Id. last: nothing follows. All strings
+	 * borrowed for the call; sg_api_forget must not be called from within. */
 	void (*event)(void *ctx, const char *id, const char *type, const char *data, size_t len,
 		bool last);
 };
@@ -86,6 +86,9 @@ void sg_api_refuse(struct sg_api *a, const struct sg_request *req, int status, c
 /* `Prefer: wait` deadlines: milliseconds to the next, -1 = none; and what is due now. */
 int sg_api_timeout_ms(const struct sg_api *a);
 void sg_api_tick(struct sg_api *a);
+
+/* The model whose /info and /tokenize are served (borrowed); NULL = those answer 503. */
+void sg_api_set_embedder(struct sg_api *a, const struct sg_embedder *embedder);
 
 /* After a reload: the configuration that is in force now (borrowed). */
 void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config);

@@ -16,6 +16,7 @@
 #define SG_API_MAX_QUERY 12	       /* parameters of one route */
 #define SG_API_MAX_VALUE 512	       /* bytes of one query value */
 #define SG_API_MAX_IDEMPOTENCY_KEY 128 /* bytes */
+#define SG_API_MAX_INPUTS 256	       /* texts of one embeddings request */
 
 struct sg_call;
 
@@ -30,12 +31,14 @@ struct sg_query {
 
 struct sg_route {
 	const char *method, *path; /* "/v1/runs/{run_id}" */
-	const char *capability;	   /* NULL: answered to anybody, local probes included */
-	const char *id, *summary;  /* OpenAPI operationId and summary */
+	/* NULL: answered to anybody, local probes included; "": to every identity */
+	const char *capability;
+	const char *id, *summary; /* OpenAPI operationId and summary */
 	const struct sg_query *query;
 	size_t n_query;
 	const char *body_schema; /* JSON text in base/schema.h's subset; NULL = takes no body */
 	bool body_optional;	 /* an empty body stands for {} */
+	bool waits;		 /* Prefer: wait=N answers 200 */
 	int success;
 	const char *success_type;   /* media type of a success */
 	const char *success_schema; /* JSON text, may be NULL */
@@ -73,15 +76,21 @@ struct sg_call {
 	char problem[512];
 	struct sg_subscription *subscription;
 	const struct sg_stream_sink *stream;
+	bool streaming; /* open was called */
+	void *extra;	/* of the handler; freed by cleanup */
+	void (*cleanup)(struct sg_call *call);
 };
 
 struct sg_api {
 	struct sg_engine *engine;
 	const struct sg_config *config;
-	struct sg_call calls;	  /* anchor of the ring */
-	json_t **schemas;	  /* one a route, NULL where there is none */
-	char *openapi;		  /* the document, made once */
-	int64_t next_deadline_us; /* 0 = none */
+	const struct sg_embedder *embedder; /* NULL = no model */
+	struct sg_call calls;		    /* anchor of the ring */
+	json_t **schemas;		    /* one a route, NULL where there is none */
+	char *openapi;			    /* the document, made once */
+	int64_t next_deadline_us;	    /* 0 = none */
+	uint64_t answers[6];		    /* by hundreds of status */
+	uint64_t refused;		    /* refusals and denials */
 };
 
 /* reply.c: each ends the call. */
@@ -106,6 +115,12 @@ const char *sg_request_header(const struct sg_request *r, const char *name); /* 
 bool sg_identity_has(const struct sg_identity *id, const char *capability);
 const struct sg_query_value *sg_call_query(const struct sg_call *c, const char *name);
 
+/* runs.c: the run of the path, if this identity may see it. -1: the call has been answered (404).
+ */
+int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret);
+void sg_call_reply_view(struct sg_call *c, const struct sg_run_view *run);
+void sg_call_reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status);
+
 /* query.c: fills c->query; SG_EINVALID. */
 int sg_query_parse(struct sg_call *c, const char *text, struct sg_error *err);
 
@@ -128,5 +143,15 @@ void sg_route_list_runs(struct sg_call *c);
 void sg_route_get_run(struct sg_call *c);
 void sg_route_respond(struct sg_call *c);
 void sg_route_graphs(struct sg_call *c);
+void sg_route_cancel(struct sg_call *c);
+void sg_route_pause(struct sg_call *c);
+void sg_route_resume(struct sg_call *c);
+void sg_route_stream(struct sg_call *c);
+void sg_route_metrics(struct sg_call *c);
+void sg_route_openapi(struct sg_call *c);
+void sg_route_embeddings(struct sg_call *c);
+void sg_route_embed(struct sg_call *c);
+void sg_route_tokenize(struct sg_call *c);
+void sg_route_info(struct sg_call *c);
 
 #endif

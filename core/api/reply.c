@@ -57,6 +57,8 @@ static int status_of(int code)
 void sg_call_end(struct sg_call *c)
 {
 	sg_engine_unsubscribe(c->subscription);
+	if (c->cleanup)
+		c->cleanup(c);
 	c->prev->next = c->next;
 	c->next->prev = c->prev;
 	json_decref(c->body);
@@ -76,6 +78,7 @@ void sg_call_reply(struct sg_call *c, int status, const char *type, const char *
 		.n_headers = n_headers};
 	sg_reply reply = c->reply;
 	void *ctx = c->ctx;
+	c->api->answers[status / 100 % 6]++;
 	sg_call_end(c);
 	if (reply)
 		reply(ctx, &r);
@@ -124,6 +127,7 @@ static void problem(struct sg_call *c, int status, const char *kind, const char 
 	sg_reply reply = c->reply;
 	void *ctx = c->ctx;
 	sg_autofree char *kept = strdup(detail);
+	c->api->answers[status / 100 % 6]++;
 	sg_call_end(c);
 	if (reply)
 		sg_reply_problem(
@@ -173,6 +177,7 @@ void sg_call_refuse(
 {
 	struct sg_error err;
 	c->status = status;
+	c->api->refused++;
 	/* who is not known is told the original's word only; the record says what was wrong */
 	(void)snprintf(c->problem, sizeof(c->problem), "%s", status == 401 ? kind : detail);
 	json_t *payload = refusal_payload(c, kind, detail, status);

@@ -15,7 +15,14 @@ static const struct sg_query page_query[] = {
 	{"cursor", SG_QUERY_TEXT, .description = "the cursor of the page before: keyed, any depth"},
 };
 
+static const struct sg_query stream_query[] = {
+	{"last_event_id", SG_QUERY_TEXT, .description = "resume after this event; as the header"},
+};
+
 #define JSON "application/json"
+#define RUN_SCHEMA "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}"
+#define NO_BODY "{\"type\":\"object\",\"additionalProperties\":false}"
+#define TEXTS "{\"type\":[\"string\",\"array\"],\"minLength\":1,\"minItems\":1,\"maxItems\":256}"
 
 const struct sg_route sg_routes[] = {
 	{"GET", "/v1/health", NULL, "health", "Is it up?", .success = 200, .success_type = JSON,
@@ -35,7 +42,7 @@ const struct sg_route sg_routes[] = {
 			"\"required\":[\"graph_id\"],\"additionalProperties\":false}",
 		.success = 202, .success_type = JSON,
 		.success_schema = "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}",
-		.errors = "404 409", .handle = sg_route_start_run},
+		.errors = "404 409", .waits = true, .handle = sg_route_start_run},
 	{"GET", "/v1/runs", "runs:read", "listRuns", "Runs, newest first", .query = page_query,
 		.n_query = SG_ARRAY_LEN(page_query), .success = 200, .success_type = JSON,
 		.success_schema =
@@ -57,6 +64,53 @@ const struct sg_route sg_routes[] = {
 	{"GET", "/v1/graphs", "runs:read", "listGraphs", "The graphs that are loaded",
 		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
 		.handle = sg_route_graphs},
+	{"POST", "/v1/runs/{run_id}/cancel", "runs:cancel", "cancelRun",
+		"Cancel a run at its next step", .body_schema = NO_BODY, .body_optional = true,
+		.success = 200, .success_type = JSON, .success_schema = RUN_SCHEMA,
+		.errors = "404 409", .handle = sg_route_cancel},
+	{"POST", "/v1/runs/{run_id}/pause", "runs:pause", "pauseRun",
+		"Pause a run at its next step", .body_schema = NO_BODY, .body_optional = true,
+		.success = 200, .success_type = JSON, .success_schema = RUN_SCHEMA,
+		.errors = "404 409", .handle = sg_route_pause},
+	{"POST", "/v1/runs/{run_id}/resume", "runs:resume", "resumeRun",
+		"Resume a paused run from its last checkpoint", .body_schema = NO_BODY,
+		.body_optional = true, .success = 202, .success_type = JSON,
+		.success_schema = RUN_SCHEMA, .errors = "404 409", .handle = sg_route_resume},
+	{"GET", "/v1/runs/{run_id}/stream", "runs:read", "streamRun",
+		"A run's events: server-sent, or WebSocket on upgrade", .query = stream_query,
+		.n_query = SG_ARRAY_LEN(stream_query), .success = 200,
+		.success_type = "text/event-stream", .errors = "404", .handle = sg_route_stream},
+	{"GET", "/metrics", "metrics:read", "metrics", "Prometheus metrics", .success = 200,
+		.success_type = "text/plain", .handle = sg_route_metrics},
+	{"GET", "/openapi.json", "", "openapi", "This document", .success = 200,
+		.success_type = JSON, .handle = sg_route_openapi},
+	{"POST", "/v1/embeddings", "embeddings:create", "createEmbeddings",
+		"Embeddings in OpenAI's shape",
+		.body_schema = "{\"type\":\"object\",\"properties\":{\"input\":" TEXTS
+			       ",\"model\":{\"type\":\"string\"},\"encoding_format\":{"
+			       "\"enum\":[\"float\",\"base64\"]},\"dimensions\":{\"const\":384},"
+			       "\"user\":{\"type\":\"string\"}},\"required\":[\"input\"],"
+			       "\"additionalProperties\":false}",
+		.success = 200, .success_type = JSON,
+		.success_schema = "{\"type\":\"object\",\"required\":[\"object\",\"data\","
+				  "\"model\",\"usage\"]}",
+		.handle = sg_route_embeddings},
+	{"POST", "/embed", "embeddings:create", "embed",
+		"Embeddings in text-embeddings-inference's shape",
+		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS
+			       ",\"normalize\":{\"const\":true},\"truncate\":{\"type\":"
+			       "\"boolean\"}},\"required\":[\"inputs\"],"
+			       "\"additionalProperties\":false}",
+		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
+		.handle = sg_route_embed},
+	{"POST", "/tokenize", "embeddings:create", "tokenize", "The token ids of texts",
+		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS
+			       "},\"required\":[\"inputs\"],\"additionalProperties\":false}",
+		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
+		.handle = sg_route_tokenize},
+	{"GET", "/info", "embeddings:create", "info", "The embedding model", .success = 200,
+		.success_type = JSON, .success_schema = "{\"type\":\"object\"}",
+		.handle = sg_route_info},
 };
 
 const size_t sg_n_routes = SG_ARRAY_LEN(sg_routes);

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-static void reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status)
+void sg_call_reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status)
 {
 	sg_autobuf b = SG_BUF_INIT(512);
 	sg_buf_addf(
@@ -17,7 +17,7 @@ static void reply_handle(struct sg_call *c, const char *run_id, enum sg_run_stat
 	sg_call_json(c, 202, &b);
 }
 
-static void reply_view(struct sg_call *c, const struct sg_run_view *run)
+void sg_call_reply_view(struct sg_call *c, const struct sg_run_view *run)
 {
 	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
 	sg_put_run(&b, run);
@@ -66,7 +66,7 @@ static void started(void *ctx, const struct sg_run_view *run, const struct sg_er
 	c->accepted = true;
 	c->status = run->row.status;
 	if (!c->deadline_us)
-		reply_handle(c, run->row.run_id, run->row.status);
+		sg_call_reply_handle(c, run->row.run_id, run->row.status);
 }
 
 static void settled(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
@@ -75,7 +75,7 @@ static void settled(void *ctx, const struct sg_run_view *run, const struct sg_er
 	if (err)
 		sg_call_error(c, err);
 	else
-		reply_view(c, run);
+		sg_call_reply_view(c, run);
 }
 
 /* The header's key and the body's are the same thing. NULL = none, "" = contradictory. */
@@ -97,7 +97,7 @@ static void reply_again(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	reply_handle(c, v.row.run_id, v.row.status);
+	sg_call_reply_handle(c, v.row.run_id, v.row.status);
 	sg_run_view_finish(&v);
 }
 
@@ -259,7 +259,7 @@ static void not_found(struct sg_call *c)
 
 /* The run of the path, if this identity may see it; else the call is answered 404. What one may
  * not see does not exist; the try is recorded. */
-static int find_run(struct sg_call *c, struct sg_run_view *ret)
+int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret)
 {
 	struct sg_error err;
 	if (sg_engine_get(c->api->engine, c->run_id, ret, &err) < 0) {
@@ -281,10 +281,10 @@ static int find_run(struct sg_call *c, struct sg_run_view *ret)
 void sg_route_get_run(struct sg_call *c)
 {
 	struct sg_run_view v;
-	if (find_run(c, &v) < 0)
+	if (sg_call_find_run(c, &v) < 0)
 		return;
 	sg_call_note_read(c);
-	reply_view(c, &v);
+	sg_call_reply_view(c, &v);
 	sg_run_view_finish(&v);
 }
 
@@ -298,14 +298,14 @@ static void responded(void *ctx, const struct sg_run_view *run, const struct sg_
 	}
 	c->accepted = true;
 	if (!c->deadline_us)
-		reply_view(c, run);
+		sg_call_reply_view(c, run);
 }
 
 void sg_route_respond(struct sg_call *c)
 {
 	struct sg_error err;
 	struct sg_run_view v;
-	if (find_run(c, &v) < 0)
+	if (sg_call_find_run(c, &v) < 0)
 		return;
 	sg_autofree char *needed = sg_run_waiting_capability(&v.row);
 	bool waiting = v.row.status == SG_RUN_WAITING;

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "serve/internal.h"
+#include "serve/stream.h"
 
 /* Lives in the request's pool; its dispose runs when h2o is done with the request, or when the
  * client left (h2o calls no handler then). */
@@ -15,6 +16,7 @@ struct ticket {
 	struct sg_principal *principal; /* reference */
 	struct sg_identity anonymous;	/* of a request that was refused before it had one */
 	bool answered;
+	struct sg_stream *stream; /* NULL = an ordinary request */
 };
 
 static const struct {
@@ -53,7 +55,9 @@ static void on_dispose(void *data)
 {
 	struct ticket *t = data;
 	t->conn->busy = false;
-	if (!t->answered)
+	if (t->stream)
+		sg_stream_left(t->stream);
+	else if (!t->answered)
 		sg_api_forget(t->server->api, t);
 	sg_principal_unref(t->principal);
 }
@@ -197,6 +201,14 @@ static void proceed(struct ticket *t, const struct sg_head *h)
 	if (t->conn->edge && reported(t, h, &r))
 		return;
 	r.identity = &t->principal->id;
+	if (sg_stream_wanted(&r)) {
+		t->stream = sg_stream_start(t->conn, t->req, &r, t->principal, answer, t);
+		if (t->stream)
+			sg_stream_ask(t->stream, &r);
+		else
+			malformed(t, "out of memory");
+		return;
+	}
 	sg_api_handle(t->server->api, &r, answer, t);
 }
 

@@ -102,7 +102,7 @@ struct sg_server {
 	bool draining, done;
 	int64_t drain_until_us;
 	int64_t watchdog_us, watchdog_next_us; /* 0 = systemd asks for none */
-	struct sg_stream *streams;
+	struct sg_stream *streams;	       /* all that are open or being asked for */
 };
 
 static inline struct sg_conn *sg_conn_of(h2o_req_t *req)

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "embed/embed.h"
 #include "serve/internal.h"
+#include "serve/stream.h"
 
 #define MAX_WAIT_MS 1000 /* of one turn of the loop */
 
@@ -120,6 +121,8 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 		r = sg_engine_load(s->engine, c->graphs[i], err);
 	if (r == 0)
 		r = sg_api_create(&s->api, s->engine, c, err);
+	if (r == 0)
+		sg_api_set_embedder(s->api, s->embedder);
 	return r;
 }
 
@@ -156,6 +159,7 @@ static void on_sweep(h2o_timeout_entry_t *entry)
 	struct sg_server *s = H2O_STRUCT_FROM_MEMBER(struct sg_server, sweep_entry, entry);
 	int64_t now = sg_clock_monotonic_us();
 	sg_conns_sweep(s, now);
+	sg_streams_sweep(s, now);
 	notify_watchdog(s, now);
 	if (!s->draining)
 		sg_reload_watch(s);
@@ -221,6 +225,7 @@ static void start_drain(struct sg_server *s)
 	s->drain_until_us = sg_clock_monotonic_us() + SG_SERVE_DRAIN_MS * 1000LL;
 	sg_doors_close(s);
 	s->ctx.shutdown_requested = 1; /* its own function arms a timer of HTTP/2 for ever */
+	sg_streams_end(s);
 	sg_conns_half_close_idle(s);
 }
 
@@ -260,14 +265,17 @@ static bool drained(const struct sg_server *s)
 	       (s->conns.next == &s->conns || sg_clock_monotonic_us() >= s->drain_until_us);
 }
 
-static void loop(struct sg_server *s)
+/* SG_… when the store or the audit could not be written: the next start repairs. */
+static int loop(struct sg_server *s, struct sg_error *err)
 {
+	int failed = 0;
 	(void)sd_notify(0, "READY=1\nSTATUS=serving");
-	while (!drained(s))
+	while (!drained(s) && !(failed = sg_engine_failed(s->engine, err)))
 		turn(s);
 	sg_conns_cut_all(s);
 	for (int i = 0; i < 100 && (s->conns.next != &s->conns || s->n_lingers); i++)
 		(void)h2o_evloop_run(s->loop, 10);
+	return failed ? -err->code : 0;
 }
 
 static void close_loop(struct sg_server *s)
@@ -319,7 +327,7 @@ int sg_serve(const struct sg_serve_options *o, struct sg_error *err)
 		s->doors[i] = (struct sg_door){.server = s, .kind = (enum sg_door_kind)i};
 	int r = prepare(s, err);
 	if (r == 0) {
-		loop(s);
+		r = loop(s, err);
 		sg_log(SG_LOG_INFO, "stopped");
 	}
 	finish(s);

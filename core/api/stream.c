@@ -1,0 +1,92 @@
+/* GET /v1/runs/{id}/stream: the run's events, from the record, then live. The door makes them
+ * server-sent events or WebSocket frames. An event's id is "<run_id>:<step>:<audit sequence>". */
+#include "api/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ID 96
+
+static void open_once(struct sg_call *c)
+{
+	if (c->streaming)
+		return;
+	c->streaming = true;
+	c->stream->open(c->ctx);
+}
+
+static void tell(void *ctx, const struct sg_event *ev)
+{
+	struct sg_call *c = ctx;
+	char id[MAX_ID];
+	(void)snprintf(id, sizeof(id), "%s:%lld:%llu", c->run_id,
+		(long long)(ev->step < 0 ? 0 : ev->step), (unsigned long long)ev->seq);
+	open_once(c);
+	c->stream->event(c->ctx, id, ev->type, ev->line, ev->len, ev->last);
+	if (!ev->last)
+		return;
+	if (c->engine_waits) /* from within sg_engine_subscribe: it ends there */
+		c->accepted = true;
+	else
+		sg_call_end(c);
+}
+
+static const char *number(const char *s, int64_t *ret)
+{
+	char *end;
+	if (*s < '0' || *s > '9' || strspn(s, "0123456789") > 18)
+		return NULL;
+	*ret = strtoll(s, &end, 10);
+	return end;
+}
+
+/* "<run_id>:<step>:<seq>" of this run to seq; -1 when there is no cursor, -2 when it is none. */
+static int64_t cursor(const struct sg_call *c)
+{
+	const char *text = sg_request_header(c->req, "last-event-id");
+	const struct sg_query_value *q = sg_call_query(c, "last_event_id");
+	size_t n = strlen(c->run_id);
+	int64_t step, seq;
+	if (q->given)
+		text = q->text;
+	if (!text || !*text)
+		return -1;
+	if (strncmp(text, c->run_id, n) != 0 || text[n] != ':')
+		return -2;
+	const char *p = number(text + n + 1, &step);
+	if (!p || *p != ':' || !(p = number(p + 1, &seq)) || *p)
+		return -2;
+	return seq;
+}
+
+void sg_route_stream(struct sg_call *c)
+{
+	struct sg_error err;
+	struct sg_run_view v;
+	struct sg_subscription *s = NULL;
+	int64_t after = cursor(c);
+	if (after == -2) {
+		sg_call_problem(
+			c, 422, "malformed last_event_id: \"<run_id>:<step>:<seq>\" of this run");
+		return;
+	}
+	if (!c->stream) {
+		sg_call_problem(c, 406, "no stream here");
+		return;
+	}
+	if (sg_call_find_run(c, &v) < 0)
+		return;
+	sg_run_view_finish(&v);
+	sg_call_note_read(c);
+	c->engine_waits = true;
+	int r = sg_engine_subscribe(c->api->engine, c->run_id, after, tell, c, &s, &err);
+	c->engine_waits = false;
+	c->subscription = s;
+	if (r < 0 && !c->streaming) {
+		sg_call_error(c, &err);
+		return;
+	}
+	open_once(c);
+	if (r < 0 || c->accepted)
+		sg_call_end(c);
+}
