@@ -498,6 +498,31 @@ static int rule_text(struct sg_rules *r, const struct sg_rules_rule *rule, struc
 	return e;
 }
 
+/* What a retract names must be a fact that somebody can assert. */
+static int check_retracts(
+	struct sg_rules *r, const struct sg_rules_rule *rule, struct sg_error *err)
+{
+	size_t i;
+	json_t *action;
+	json_array_foreach ((json_t *)rule->then, i, action) {
+		const char *pattern = json_string_value(json_object_get(action, "pattern"));
+		json_t *parsed = NULL;
+		struct sg_sx sx = {0};
+		if (!pattern)
+			continue;
+		int e = sg_rules_parse_pattern(pattern, &parsed, err);
+		json_decref(parsed);
+		if (e == 0)
+			e = sg_sx_parse(&sx, pattern, strlen(pattern), err);
+		if (e == 0)
+			e = sg_check_fact(&sx, sx.nodes[0].first, &r->templates, err);
+		sg_sx_finish(&sx);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
 static int add_rule(
 	struct sg_rules *r, const struct sg_rules_rule *rule, int index, struct sg_error *err)
 {
@@ -511,7 +536,7 @@ static int add_rule(
 			err, SG_EINVALID, NULL, "%s: \"%.64s\" cannot name a rule", file, rule->id);
 	if (asprintf(&where, "%s: rule %s", file, rule->id) < 0)
 		return sg_error_nomem(err);
-	if (rule_text(r, rule, &text, err) < 0)
+	if (rule_text(r, rule, &text, err) < 0 || check_retracts(r, rule, err) < 0)
 		return located(err, file, "rule", rule->id);
 	return construct_add(r, &text, where, rule->id, index, err);
 }

@@ -174,6 +174,13 @@ static void test_retract_patterns(void **state SG_UNUSED)
 	assert_true(sg_rules_parse_pattern("(my.fact (kind ?k))", &p, NULL) < 0);
 	assert_true(sg_rules_parse_pattern("(a) (b)", &p, NULL) < 0);
 	assert_true(sg_rules_parse_pattern("", &p, NULL) < 0);
+	json_t *then = parse("[{\"kind\": \"retract\", \"pattern\": \"(verdct (value x))\"}]");
+	const struct sg_rules_rule rule = {.id = "r", .lhs = "", .where = "g.yaml:3", .then = then};
+	struct sg_rules *r;
+	struct sg_error err = {0};
+	assert_true(create(&r, &rule, 1, NULL, &err) < 0);
+	assert_non_null(strstr(err.text, "no fact is called \"verdct\"; did you mean \"verdict\""));
+	json_decref(then);
 	json_decref(slots);
 }
 
