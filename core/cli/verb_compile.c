@@ -55,6 +55,8 @@ static int compile(const char *path, bool show_clips, struct sg_error *err)
 	sg_autobuf text = SG_BUF_INIT(64U << 20);
 	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), NULL, err);
 	if (e == 0)
+		e = sg_run_check_nodes(g, err);
+	if (e == 0)
 		e = sg_run_compile(g, NULL, NULL, 0, &rules, err);
 	if (e == 0)
 		e = sg_yaml_write(g->document, &text, err);

@@ -94,6 +94,8 @@ static int walk(const struct sg_graph *g, const struct sg_yaml *y, const json_t 
 	json_t *trace = NULL;
 	int e = check_fixtures(g, y, err);
 	if (e == 0)
+		e = sg_run_check_nodes(g, err);
+	if (e == 0)
 		e = sg_run_compile(g, NULL, NULL, 0, &rules, err);
 	if (e == 0)
 		e = sg_run_simulate(g, rules, y->root, params, MAX_STEPS, &trace, err);

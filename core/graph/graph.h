@@ -44,7 +44,7 @@ struct sg_node {
 	char *id, *kind, *spec;
 	json_t *config;		   /* owned object, validated against the kind's schema */
 	struct sg_graph *subgraph; /* owned, for kind "subgraph" */
-	int line;
+	int line, column;
 };
 
 enum sg_action_kind {
@@ -81,7 +81,8 @@ struct sg_rule {
 	struct sg_action *actions;
 	size_t n_actions;
 	const json_t *then; /* the same as in the document, for sg_rules_rule.then; borrowed */
-	int line;
+	int line, column;
+	int when_line, when_column; /* of the conditions; the rule's own without any */
 };
 
 struct sg_parallel {
@@ -92,7 +93,7 @@ struct sg_parallel {
 
 struct sg_pack_mount {
 	char *id, *version, *requires_facts, *requires_api;
-	int line;
+	int line, column;
 };
 
 /* A fact that the graph's `assert` actions make, with all slots that any of them names: what

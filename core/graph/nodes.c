@@ -146,7 +146,7 @@ static int read_node(struct sg_reader *r, const char *pointer, const json_t *v, 
 	if (sub && json_is_string(spec) == embedded)
 		return sg_reader_fail(
 			r, pointer, 0, "a subgraph needs `spec`, the path of its graph file");
-	n->line = sg_reader_line(r, pointer);
+	sg_reader_place(r, pointer, &n->line, &n->column);
 	n->id = strdup(id);
 	n->kind = strdup(kind);
 	n->spec = json_is_string(spec) ? strdup(json_string_value(spec)) : NULL;

@@ -41,11 +41,9 @@ static void place(
 		sg_yaml_mark(r->yaml, full, key, ret_line, ret_column);
 }
 
-int sg_reader_line(const struct sg_reader *r, const char *pointer)
+void sg_reader_place(const struct sg_reader *r, const char *pointer, int *ret_line, int *ret_column)
 {
-	int line, column;
-	place(r, pointer, 0, &line, &column);
-	return line;
+	place(r, pointer, 0, ret_line, ret_column);
 }
 
 int sg_reader_fail(const struct sg_reader *r, const char *pointer, int key, const char *fmt, ...)

@@ -36,7 +36,8 @@ struct sg_key {
 /* "name:line:column: text" and -SG_EINVALID. key: the position of the key, not of the value. */
 int sg_reader_fail(const struct sg_reader *r, const char *pointer, int key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-int sg_reader_line(const struct sg_reader *r, const char *pointer);
+void sg_reader_place(
+	const struct sg_reader *r, const char *pointer, int *ret_line, int *ret_column);
 /* pointer + "/" + escaped key, into a buffer of SG_GRAPH_POINTER_MAX. */
 void sg_reader_child(char *out, const char *pointer, const char *key);
 void sg_reader_item(char *out, const char *pointer, size_t index);

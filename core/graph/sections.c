@@ -90,10 +90,11 @@ static int read_rule(
 				"rule \"%s\" is declared twice, first on line %d", id,
 				r->g->rules[i].line);
 	rule->id = strdup(id);
-	rule->line = sg_reader_line(r, pointer);
+	sg_reader_place(r, pointer, &rule->line, &rule->column);
 	if (!rule->id)
 		return sg_error_nomem(r->err);
 	sg_reader_child(at, pointer, "when");
+	sg_reader_place(r, at, &rule->when_line, &rule->when_column);
 	e = sg_read_when(r, at, json_object_get(v, "when"), &rule->lhs, &rule->node_id);
 	if (e == 0)
 		e = read_owner(r, pointer, v, rule);
@@ -202,7 +203,7 @@ static int read_mount(
 	for (size_t i = 0; i + 1 < r->g->n_governance; i++)
 		if (strcmp(r->g->governance[i].id, id) == 0)
 			return sg_reader_fail(r, at, 0, "pack \"%s\" is mounted twice", id);
-	m->line = sg_reader_line(r, pointer);
+	sg_reader_place(r, pointer, &m->line, &m->column);
 	m->id = strdup(id);
 	const struct {
 		const json_t *v;

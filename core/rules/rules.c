@@ -38,6 +38,11 @@ static int build_one(struct sg_rules *r, const struct sg_construct *c, struct sg
 	if (built && !r->said.len)
 		return 0;
 	struct sg_error said = {0};
+	char *source = r->said.data ? strstr(r->said.data, "\nERROR:") : NULL;
+	if (source) { /* CLIPS repeats the whole construct */
+		r->said.len = (size_t)(source - r->said.data);
+		*source = '\0';
+	}
 	SetEvaluationError(r->env, TRUE);
 	(void)sg_facts_failed(r, &said);
 	return sg_error_set(

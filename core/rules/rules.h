@@ -51,7 +51,7 @@ struct sg_rules_template {
 struct sg_rules_rule {
 	const char *id;
 	const char *lhs;    /* CLIPS patterns; "" = (initial-fact): once, in the run's first step */
-	const char *where;  /* "file:line" for messages */
+	const char *where;  /* "file:line:column" for messages */
 	int salience;	    /* -10,000 to 10,000 */
 	const json_t *then; /* the IR's action list, or NULL; asserted as stargraph_action facts so
 			       that other rules can see them; borrowed for the call */

@@ -189,8 +189,10 @@ struct pack {
 	struct sg_error *err;
 };
 
-/* Errors of the checks start with "line N: "; make "file:N: rule x: …" of them. */
-static int located(struct sg_error *err, const char *file, const char *what, const char *name)
+/* Errors of the checks start with "line N: ", counted in the text that was read. For a pack that is
+ * the file's line; a graph's rule has its place in `file` already. */
+static int located(
+	struct sg_error *err, const char *file, bool with_line, const char *what, const char *name)
 {
 	int line = 0, used = 0;
 	char text[sizeof(err->text)];
@@ -200,7 +202,7 @@ static int located(struct sg_error *err, const char *file, const char *what, con
 	if (sscanf(text, "line %d: %n", &line, &used) != 1)
 		used = 0;
 	char sep[24] = "";
-	if (line > 0)
+	if (line > 0 && with_line)
 		(void)snprintf(sep, sizeof(sep), ":%d", line);
 	(void)snprintf(err->text, sizeof(err->text), "%.300s%s: %s %.100s: %.500s", file, sep, what,
 		name, text + used);
@@ -209,7 +211,7 @@ static int located(struct sg_error *err, const char *file, const char *what, con
 
 static int pack_fail(struct pack *k, const char *what, const char *name)
 {
-	return located(k->err, k->p->where, what, name);
+	return located(k->err, k->p->where, true, what, name);
 }
 
 static void atom_text(const struct sg_sx *sx, int node, char ret_text[128])
@@ -408,7 +410,7 @@ static int add_pack(struct sg_rules *r, const struct sg_rules_pack *p, struct sg
 		return sg_error_set(err, SG_EINVALID, NULL, "%s: longer than %u bytes", p->where,
 			SG_RULE_PACK_MAX);
 	if (sg_sx_parse(&sx, p->text, p->len, err) < 0)
-		return located(err, p->where, "pack", p->id);
+		return located(err, p->where, true, "pack", p->id);
 	struct pack k = {.r = r, .p = p, .sx = &sx, .err = err};
 	int e = 0;
 	for (int at = sx.nodes[0].first; e == 0 && at != SG_SX_NONE; at = sx.nodes[at].next)
@@ -537,7 +539,7 @@ static int add_rule(
 	if (asprintf(&where, "%s: rule %s", file, rule->id) < 0)
 		return sg_error_nomem(err);
 	if (rule_text(r, rule, &text, err) < 0 || check_retracts(r, rule, err) < 0)
-		return located(err, file, "rule", rule->id);
+		return located(err, file, false, "rule", rule->id);
 	return construct_add(r, &text, where, rule->id, index, err);
 }
 

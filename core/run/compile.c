@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "run/kinds.h"
 
-#define MAX_WHERE 512 /* bytes of "file:line" */
+#define MAX_WHERE 512 /* bytes of "file:line:column" */
 
 static enum sg_slot_type slot_type(enum sg_field_type t)
 {
@@ -42,7 +43,8 @@ static void take_rules(const struct sg_graph *g, struct sg_rules_rule *to, char 
 {
 	for (size_t i = 0; i < g->n_rules; i++) {
 		char *w = where + MAX_WHERE * i;
-		(void)snprintf(w, MAX_WHERE, "%s:%d", g->path, g->rules[i].line);
+		(void)snprintf(w, MAX_WHERE, "%s:%d:%d", g->path, g->rules[i].when_line,
+			g->rules[i].when_column);
 		to[i] = (struct sg_rules_rule){.id = g->rules[i].id,
 			.lhs = g->rules[i].lhs,
 			.where = w,
@@ -73,4 +75,26 @@ int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limit
 	take_facts(g, facts);
 	take_rules(g, rules, where);
 	return sg_rules_create(ret, &spec, err);
+}
+
+int sg_run_check_nodes(const struct sg_graph *g, struct sg_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < g->n_nodes; i++) {
+		const struct sg_node *n = &g->nodes[i];
+		const struct sg_node_kind *k = sg_kind_find(n->kind);
+		struct sg_kind_load l = {.graph = g, .node = n};
+		void *data = NULL;
+		if (n->subgraph)
+			r = sg_run_check_nodes(n->subgraph, err);
+		if (r < 0 || !k || !k->prepare || k->embeds)
+			continue;
+		r = k->prepare(&l, &data, err);
+		if (r < 0)
+			return sg_error_prefix(
+				err, "%s:%d:%d: node %s", g->path, n->line, n->column, n->id);
+		if (k->release)
+			k->release(data);
+	}
+	return r;
 }

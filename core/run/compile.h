@@ -12,4 +12,8 @@ int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limit
 	const struct sg_rules_pack *packs, size_t n_packs, struct sg_rules **ret,
 	struct sg_error *err);
 
+/* What each node kind checks beyond its schema (fields that exist, placeholders), without a model:
+ * kinds that embed are checked when they are loaded to run. Subgraphs too. */
+int sg_run_check_nodes(const struct sg_graph *g, struct sg_error *err);
+
 #endif

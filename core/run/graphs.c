@@ -37,8 +37,8 @@ static int prepare_actions(struct prepared *p, struct sg_error *err)
 		for (size_t k = 0; k < rule->n_actions; k++) {
 			int r = prepare_action(&rule->actions[k], &p->action_data[i][k], err);
 			if (r < 0)
-				return sg_error_prefix(
-					err, "%s:%d: rule %s", g->path, rule->line, rule->id);
+				return sg_error_prefix(err, "%s:%d:%d: rule %s", g->path,
+					rule->line, rule->column, rule->id);
 		}
 	}
 	return 0;
@@ -57,13 +57,14 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 		p->kinds[i] = sg_kind_find(n->kind);
 		if (!p->kinds[i])
 			return sg_error_set(err, SG_EINVALID, NULL,
-				"%s:%d: node %s: unknown kind \"%s\"", g->path, n->line, n->id,
-				n->kind);
+				"%s:%d:%d: node %s: unknown kind \"%s\"", g->path, n->line,
+				n->column, n->id, n->kind);
 		if (!p->kinds[i]->prepare)
 			continue;
 		int r = p->kinds[i]->prepare(&l, &p->node_data[i], err);
 		if (r < 0)
-			return sg_error_prefix(err, "%s:%d: node %s", g->path, n->line, n->id);
+			return sg_error_prefix(
+				err, "%s:%d:%d: node %s", g->path, n->line, n->column, n->id);
 	}
 	return 0;
 }
