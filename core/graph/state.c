@@ -24,7 +24,7 @@ static const char *const reducer_names[] = {[SG_REDUCE_REPLACE] = "replace",
 
 const char *sg_field_type_name(enum sg_field_type t)
 {
-	return type_names[t];
+	return (size_t)t < sizeof(type_names) / sizeof(type_names[0]) ? type_names[t] : "unknown";
 }
 
 static bool scalar(enum sg_field_type t)
@@ -236,7 +236,7 @@ int sg_field_check(const struct sg_field *f, const json_t *v, struct sg_error *e
 		return 0;
 	return sg_error_set(err, SG_EINVALID, "state-type",
 		"state field %s is %s %s; the value is not", f->name,
-		f->type == SG_INT ? "an" : "a", type_names[f->type]);
+		f->type == SG_INT ? "an" : "a", sg_field_type_name(f->type));
 }
 
 static json_t *from_number_text(const char *text, enum sg_field_type t)

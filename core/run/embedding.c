@@ -79,7 +79,7 @@ int sg_exec_embed(struct sg_exec *x, const char *text, size_t n,
 	void (*done)(struct sg_exec *x, const float *vector, const struct sg_error *err),
 	struct sg_error *err)
 {
-	struct embed_job *j;
+	struct embed_job *j = NULL;
 	int r = submit(x->engine, text, n, 0, &j, err);
 	if (r < 0)
 		return r;
@@ -92,7 +92,7 @@ int sg_exec_embed(struct sg_exec *x, const char *text, size_t n,
 int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
 	sg_embed_callback done, void *ctx, struct sg_error *err)
 {
-	struct embed_job *j;
+	struct embed_job *j = NULL;
 	int r = sg_engine_check_room(e, err);
 	if (r == 0)
 		r = submit(e, text, n, max_tokens, &j, err);
