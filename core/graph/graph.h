@@ -108,6 +108,7 @@ struct sg_graph {
 	char *path, *id, *ir_version;
 	struct sg_node *nodes; /* file order; the first is the entry */
 	size_t n_nodes;
+	json_t *node_index;    /* owned: id → index */
 	struct sg_rule *rules; /* file order */
 	size_t n_rules;
 	struct sg_field *fields;

@@ -13,10 +13,8 @@ static int load_document(struct sg_reader *r, const json_t *source, struct sg_gr
 
 int sg_graph_find_node(const struct sg_graph *g, const char *id)
 {
-	for (size_t i = 0; i < g->n_nodes; i++)
-		if (strcmp(g->nodes[i].id, id) == 0)
-			return (int)i;
-	return -1;
+	const json_t *at = json_object_get(g->node_index, id);
+	return at ? (int)json_integer_value(at) : -1;
 }
 
 const struct sg_field *sg_graph_find_field(const struct sg_graph *g, const char *name)
@@ -85,6 +83,7 @@ void sg_graph_destroy(struct sg_graph *g)
 		sg_graph_destroy(g->nodes[i].subgraph); /* at most SG_GRAPH_MAX_DEPTH deep */
 	}
 	free(g->nodes);
+	json_decref(g->node_index);
 	for (size_t i = 0; i < g->n_fields; i++) {
 		free(g->fields[i].name);
 		json_decref(g->fields[i].initial);

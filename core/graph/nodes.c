@@ -167,7 +167,8 @@ int sg_read_nodes(struct sg_reader *r)
 	if (n > max)
 		return sg_reader_fail(r, "/nodes", 0, "%zu nodes; the limit is %zu", n, max);
 	r->g->nodes = calloc(n, sizeof(*r->g->nodes));
-	if (!r->g->nodes)
+	r->g->node_index = json_object();
+	if (!r->g->nodes || !r->g->node_index)
 		return sg_error_nomem(r->err);
 	json_array_foreach ((json_t *)nodes, i, v) {
 		struct sg_node one = {0};
@@ -181,7 +182,11 @@ int sg_read_nodes(struct sg_reader *r)
 			json_decref(one.config);
 			return e;
 		}
+		if (json_object_set_new(r->g->node_index, one.id, json_integer((json_int_t)i)) < 0)
+			e = sg_error_nomem(r->err);
 		r->g->n_nodes++;
+		if (e < 0)
+			return e;
 	}
 	return 0;
 }

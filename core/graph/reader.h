@@ -22,7 +22,8 @@ struct sg_reader {
 	struct sg_graph_limits limits;
 	int depth;
 	struct sg_graph *g;
-	json_t *doc; /* what is being read, lowered; borrowed */
+	json_t *doc;	  /* what is being read, lowered; borrowed */
+	json_t *rule_ids; /* while rules are read: id → line */
 	struct sg_error *err;
 };
 

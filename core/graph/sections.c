@@ -84,14 +84,13 @@ static int read_rule(
 			"rule id \"%.64s\" must be lower-case letters, digits, _ . -, first a "
 			"letter or digit, at most 128",
 			id);
-	for (size_t i = 0; i < r->g->n_rules; i++)
-		if (strcmp(r->g->rules[i].id, id) == 0)
-			return sg_reader_fail(r, at, 0,
-				"rule \"%s\" is declared twice, first on line %d", id,
-				r->g->rules[i].line);
+	const json_t *before = json_object_get(r->rule_ids, id);
+	if (before)
+		return sg_reader_fail(r, at, 0, "rule \"%s\" is declared twice, first on line %d",
+			id, (int)json_integer_value(before));
 	rule->id = strdup(id);
 	sg_reader_place(r, pointer, &rule->line, &rule->column);
-	if (!rule->id)
+	if (!rule->id || json_object_set_new(r->rule_ids, id, json_integer(rule->line)) < 0)
 		return sg_error_nomem(r->err);
 	sg_reader_child(at, pointer, "when");
 	sg_reader_place(r, at, &rule->when_line, &rule->when_column);
@@ -103,28 +102,33 @@ static int read_rule(
 	return e == 0 ? check_owner(r, pointer, rule) : e;
 }
 
+static int read_rule_list(struct sg_reader *r, const json_t *rules)
+{
+	char at[SG_GRAPH_POINTER_MAX];
+	size_t i;
+	json_t *v;
+	json_array_foreach ((json_t *)rules, i, v) {
+		sg_reader_item(at, "/rules", i);
+		r->g->n_rules = i + 1; /* what a half-read one holds is freed with the graph */
+		int e = read_rule(r, at, v, &r->g->rules[i]);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
 int sg_read_rules(struct sg_reader *r)
 {
 	const json_t *rules = json_object_get(r->doc, "rules");
-	size_t max = r->limits.rules ? r->limits.rules : 10000, n = json_array_size(rules), i;
-	char at[SG_GRAPH_POINTER_MAX];
-	json_t *v;
+	size_t max = r->limits.rules ? r->limits.rules : 10000, n = json_array_size(rules);
 	if (n > max)
 		return sg_reader_fail(r, "/rules", 0, "%zu rules; the limit is %zu", n, max);
 	r->g->rules = calloc(n + 1, sizeof(*r->g->rules));
-	if (!r->g->rules)
-		return sg_error_nomem(r->err);
-	json_array_foreach ((json_t *)rules, i, v) {
-		sg_reader_item(at, "/rules", i);
-		struct sg_rule *rule = &r->g->rules[i];
-		int e = read_rule(r, at, v, rule);
-		if (e < 0) { /* what it holds so far is freed with the graph */
-			r->g->n_rules = i + 1;
-			return e;
-		}
-		r->g->n_rules = i + 1;
-	}
-	return 0;
+	r->rule_ids = json_object();
+	int e = r->g->rules && r->rule_ids ? read_rule_list(r, rules) : sg_error_nomem(r->err);
+	json_decref(r->rule_ids);
+	r->rule_ids = NULL;
+	return e;
 }
 
 /* ---- parallel blocks ---- */

@@ -84,7 +84,7 @@ struct sg_network {
 		struct deftemplate *clips;
 		int *rules; /* which rules have a pattern on it */
 		size_t n_rules;
-		struct fact *last_seen;
+		int64_t busiest; /* no alpha node of it has more facts */
 	} * templates;
 	size_t n_templates;
 };

@@ -174,8 +174,12 @@ void sg_network_added(struct sg_rules *r, const struct fact *f)
 {
 	for (const struct patternMatch *m = f->list; m; m = m->next) {
 		int alpha = alpha_of(&r->network, m->matchingPattern);
-		if (alpha >= 0)
-			r->network.alphas[alpha].count++;
+		if (alpha < 0)
+			continue;
+		struct sg_alpha *a = &r->network.alphas[alpha];
+		int64_t *busiest = &r->network.templates[a->template_index].busiest;
+		if (++a->count > *busiest)
+			*busiest = a->count;
 	}
 }
 
@@ -183,14 +187,19 @@ void sg_network_recount(struct sg_rules *r)
 {
 	for (size_t i = 0; i < r->network.n_alphas; i++)
 		r->network.alphas[i].count = 0;
+	for (size_t i = 0; i < r->network.n_templates; i++)
+		r->network.templates[i].busiest = 0;
 	for (struct fact *f = EnvGetNextFact(r->env, NULL); f; f = EnvGetNextFact(r->env, f))
 		sg_network_added(r, f);
 }
 
-/* An empty memory counts as one: what stands before it is joined all the same. */
+/* An empty memory counts as one: what stands before it is joined all the same. So the first fact of
+ * a template changes no product, and most facts of a step are first ones. */
 static bool within(const struct sg_rules *r, int template_index)
 {
 	const struct sg_network *n = &r->network;
+	if (n->templates[template_index].busiest == 0)
+		return true;
 	for (size_t i = 0; i < n->templates[template_index].n_rules; i++) {
 		const struct sg_rule_patterns *p = &n->rules[n->templates[template_index].rules[i]];
 		int64_t product = 1;

@@ -49,11 +49,19 @@ static int build_one(struct sg_rules *r, const struct sg_construct *c, struct sg
 		err, SG_EINVALID, NULL, "%s: %.700s%s", c->where, said.text, hint(said.text));
 }
 
-/* The construct's index is kept in the header of each rule that it became (`or` makes several). */
-static void mark_rules(struct sg_rules *r, const char *name, int index)
+/* The construct's index is kept in the header of each rule that it became (`or` makes several).
+ * CLIPS lists rules in the order in which they were built. */
+static void mark_rules(struct sg_rules *r)
 {
-	for (struct defrule *d = EnvFindDefrule(r->env, name); d; d = d->disjunct)
-		d->header.bsaveID = index;
+	size_t at = 0;
+	for (struct defrule *d = EnvGetNextDefrule(r->env, NULL); d;
+		d = EnvGetNextDefrule(r->env, d)) {
+		while (!r->constructs[at].rule_id)
+			at++;
+		for (struct defrule *one = d; one; one = one->disjunct)
+			one->header.bsaveID = (long)at;
+		at++;
+	}
 }
 
 int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
@@ -63,13 +71,8 @@ int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 		int e = build_one(r, c, err);
 		if (e < 0)
 			return e;
-		if (!c->rule_id)
-			continue;
-		sg_autofree char *name = NULL;
-		if (asprintf(&name, "%s%s", c->rule >= 0 ? "graph/" : "", c->rule_id) < 0)
-			return sg_error_nomem(err);
-		mark_rules(r, name, (int)i);
 	}
+	mark_rules(r);
 	for (size_t i = 0; i < r->n_mirrors; i++)
 		r->mirrors[i].clips = EnvFindDeftemplate(r->env, r->mirrors[i].name);
 	r->t_node = EnvFindDeftemplate(r->env, "node-id");
