@@ -41,16 +41,41 @@ int sg_audit_open(struct sg_audit **ret, struct sg_store *s, const char *path, s
 	struct sg_error *err);
 void sg_audit_close(struct sg_audit *a);
 
+/* What the [audit] section of the configuration may say; texts borrowed from it. */
+struct sg_audit_options {
+	const char *signing_key;	  /* PEM file, Ed25519; NULL = no signed checkpoints */
+	const char *previous_signing_key; /* the key before, while it is being replaced; or NULL */
+	const char *origin;		  /* name of the log; NULL = stargraph/<install id> */
+	int64_t every_records,
+		every_seconds; /* a checkpoint is due after either; 0 = never by it */
+	int64_t rotate_bytes,
+		rotate_seconds; /* a new file is begun after either; 0 = never by it */
+	const json_t *redact;	/* array of member names whose values are replaced by their hash */
+};
+/* The section as a value (NULL = not there) over the defaults; it has passed the section's schema.
+ * Borrowed from section. */
+void sg_audit_options_read(const json_t *section, struct sg_audit_options *ret);
+/* Right after sg_audit_open, if at all. A new signing key is introduced in the log; one that
+ * replaces another needs the previous key too and is recorded signed by both. SG_EREFUSED: the key
+ * differs from the log's and the previous one was not given, or lies open to others. */
+int sg_audit_configure(struct sg_audit *a, const struct sg_audit_options *o, struct sg_error *err);
+/* A signed checkpoint of all lines so far, in a transaction of its own, durable when it returns;
+ * nothing when there is no key or nothing new. For the end of the process and for idle times. */
+int sg_audit_checkpoint(struct sg_audit *a, struct sg_error *err);
+/* When, on sg_clock_monotonic_us, sg_audit_checkpoint should be called; INT64_MAX = not now. */
+int64_t sg_audit_due_us(const struct sg_audit *a);
+
 /* Assigns sequence and hash, puts the line into t and remembers it for the file. */
 int sg_audit_put(
 	struct sg_audit *a, struct sg_txn *t, const struct sg_audit_event *e, struct sg_error *err);
 /* The sequence that the next sg_audit_put will give. */
 uint64_t sg_audit_next(const struct sg_audit *a);
-/* Before commit: the new head into t. */
+/* Before commit: the new head into t, and before it a signed checkpoint when one is due. */
 int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err);
 /* After a successful commit: append the remembered lines and fdatasync. An error here means the
  * process must stop (the store is ahead; the next start repairs); but after SG_ENOSPACE it may be
- * called again when there is room: it goes on behind what the file holds. */
+ * called again when there is room: it goes on behind what the file holds. Begins a new file when
+ * that is due, with a record of its own. */
 int sg_audit_flush(struct sg_audit *a, struct sg_error *err);
 /* After a failed or aborted transaction: forget what was put since the last flush. */
 void sg_audit_rollback(struct sg_audit *a);

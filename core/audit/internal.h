@@ -5,7 +5,9 @@
 #include <sys/types.h>
 
 #include "audit/audit.h"
+#include "audit/tree.h"
 #include "base/buf.h"
+#include "base/ed25519.h"
 #include "base/hash.h"
 
 #define SG_AUDIT_HEAD_KEY "audit.head"
@@ -18,6 +20,8 @@ struct sg_audit_chain {
 	uint8_t last[SG_SHA256_BYTES]; /* hash of the last line; zeros before the first */
 	uint64_t offset;	       /* bytes of the current file */
 	uint64_t first;		       /* sequence of the current file's first line */
+	uint64_t signed_size;	       /* lines up to and with the last signed checkpoint's own */
+	struct sg_tree tree;	       /* over all lines */
 };
 
 struct sg_audit {
@@ -30,6 +34,13 @@ struct sg_audit {
 	struct sg_buf pending;		    /* lines with newlines, put since the last flush */
 	struct sg_buf line;		    /* scratch */
 	bool failed; /* what the file holds is unknown: nothing more is written */
+	/* [audit] */
+	struct sg_signer *signer; /* NULL = no signed checkpoints */
+	char *origin;
+	int64_t every_records, every_us, rotate_bytes, rotate_us;
+	int64_t unsigned_since_us; /* monotonic: first line after the last checkpoint; 0 = none */
+	int64_t file_since_us;	   /* UTC: first line of the current file */
+	json_t *redact;
 };
 
 /* One line, without newline, into out (reset first). prev: hash of the line before. */
@@ -44,6 +55,35 @@ int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err);
  * again; a failed sync is SG_EIO whatever the errno: asking twice would be told a lie. */
 int sg_audit_file_append(
 	const struct sg_audit *a, const void *data, size_t n, struct sg_error *err);
+
+/* One record in a transaction of its own, durable when it returns. */
+int sg_audit_write_alone(struct sg_audit *a, const struct sg_audit_event *e, struct sg_error *err);
+/* A record of the log about itself: actor "system", no run. */
+struct sg_audit_event sg_audit_own_event(const char *type, const char *payload);
+
+/* The tree over the lines that the head covers, completing its stored nodes where they lack. */
+int sg_audit_tree_load(struct sg_audit *a, struct sg_error *err);
+/* The line at hand into the tree; a completed block into t. */
+int sg_audit_tree_add(
+	struct sg_audit *a, struct sg_txn *t, const char *line, size_t n, struct sg_error *err);
+
+/* The signed checkpoint's record into t, whatever is due. */
+int sg_audit_sign(struct sg_audit *a, struct sg_txn *t, struct sg_error *err);
+bool sg_audit_sign_due(const struct sg_audit *a);
+/* A copy of payload without the values of the listed members, in out; or payload itself. */
+int sg_audit_redact(const struct sg_audit *a, const char *payload, struct sg_buf *out,
+	const char **ret, struct sg_error *err);
+
+/* "<path>.<first sequence, 12 digits>"; caller frees. */
+char *sg_audit_archive_path(const char *path, uint64_t first);
+bool sg_audit_rotate_due(const struct sg_audit *a);
+/* Renames the current file, begins the next with a record that names the old one and carries the
+ * tree's compact range, so that it verifies without it. */
+int sg_audit_rotate(struct sg_audit *a, struct sg_error *err);
+/* At start: a rotation that was cut off after its rename is finished. */
+int sg_audit_rotate_resume(struct sg_audit *a, struct sg_error *err);
+/* When the first line of the current file was written. */
+int sg_audit_file_age(struct sg_audit *a, struct sg_error *err);
 
 /* Positive outcome 1: the store has no head yet. ret_name (SG_AUDIT_PATH_MAX bytes) may be NULL. */
 int sg_audit_head_get(

@@ -6,27 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "audit/scan.h"
+#include "audit/verify_internal.h"
+#include "base/base64.h"
 #include "base/hash.h"
 
-struct state {
-	struct sg_scan scan;
-	struct sg_audit_report rep;
-	uint64_t next;		  /* sequence that the next line must have */
-	char prev[SG_SHA256_HEX]; /* hash that it must name */
-	const char *expect_head;  /* NULL = none */
-	uint64_t expect_seq;
-	bool seen_head, live;
-};
+#define KEY_TEXT_MAX 300U
 
-__attribute__((format(printf, 4, 5))) static int bad(
-	struct state *s, const char *cause, uint64_t line, const char *fmt, ...)
+int sg_verify_bad(struct sg_verify *v, const char *cause, uint64_t line, const char *fmt, ...)
 {
 	va_list ap;
-	s->rep.bad_line = line;
-	(void)snprintf(s->rep.cause, sizeof(s->rep.cause), "%s", cause);
+	v->rep.bad_line = line;
+	(void)snprintf(v->rep.cause, sizeof(v->rep.cause), "%s", cause);
 	va_start(ap, fmt);
-	(void)vsnprintf(s->rep.text, sizeof(s->rep.text), fmt, ap);
+	(void)vsnprintf(v->rep.text, sizeof(v->rep.text), fmt, ap);
 	va_end(ap);
 	return 1;
 }
@@ -39,156 +31,237 @@ static void hash_line(const struct sg_scan_line *l, char ret_hex[SG_SHA256_HEX])
 }
 
 /* Does the line after this one, if there is one, know it by this hash? 1 yes, 0 no, 2 no line. */
-static int successor_knows(struct state *s, const char *hex, struct sg_error *err)
+static int successor_knows(struct sg_verify *v, const char *hex, struct sg_error *err)
 {
 	struct sg_scan_line l;
 	uint64_t seq;
 	const char *prev;
-	int r = sg_scan_next(&s->scan, &l, err);
+	int r = sg_scan_next(&v->scan, &l, err);
 	if (r < 0)
 		return r;
 	if (r > 0)
-		return s->expect_head && strcmp(s->expect_head, hex) == 0 ? 1 : 2;
+		return v->o->head && strcmp(v->o->head, hex) == 0 ? 1 : 2;
 	return sg_scan_chain(&l, &seq, &prev) && memcmp(prev, hex, 64) == 0;
 }
 
 /* Is there a line with this sequence further on? */
-static int comes_later(struct state *s, uint64_t want, struct sg_error *err)
+static int comes_later(struct sg_verify *v, uint64_t want, struct sg_error *err)
 {
 	struct sg_scan_line l;
 	uint64_t seq;
 	const char *prev;
 	int r;
-	while ((r = sg_scan_next(&s->scan, &l, err)) == 0)
+	while ((r = sg_scan_next(&v->scan, &l, err)) == 0)
 		if (sg_scan_chain(&l, &seq, &prev) && seq == want)
 			return 1;
 	return r < 0 ? r : 0;
 }
 
-static int explain_gap(struct state *s, uint64_t line, uint64_t seq, struct sg_error *err)
+static int explain_gap(struct sg_verify *v, uint64_t line, uint64_t seq, struct sg_error *err)
 {
-	int later = comes_later(s, s->next, err);
+	int later = comes_later(v, v->next, err);
 	if (later < 0)
 		return later;
 	if (later)
-		return bad(s, "reordered", line,
+		return sg_verify_bad(v, "reordered", line,
 			"line %" PRIu64 " has sequence %" PRIu64 "; sequence %" PRIu64
 			" comes only later",
-			line, seq, s->next);
-	return bad(s, "removed", line,
+			line, seq, v->next);
+	return sg_verify_bad(v, "removed", line,
 		"before line %" PRIu64 " the records %" PRIu64 " to %" PRIu64 " are missing", line,
-		s->next, seq - 1);
+		v->next, seq - 1);
 }
 
-static int explain_edit(struct state *s, uint64_t line, const char *hex, struct sg_error *err)
+static int explain_edit(struct sg_verify *v, uint64_t line, const char *hex, struct sg_error *err)
 {
-	int known = line == 1 ? 0 : successor_knows(s, hex, err);
+	int known = line == 1 ? 0 : successor_knows(v, hex, err);
 	if (known < 0)
 		return known;
 	if (known == 0)
-		return bad(s, "edited", line,
+		return sg_verify_bad(v, "edited", line,
 			"line %" PRIu64 " was edited: the line it names as its predecessor is not "
 			"the one before it",
 			line);
-	return bad(s, "edited", line - 1,
+	return sg_verify_bad(v, "edited", line - 1,
 		"line %" PRIu64 " was edited: its hash is not the one that line %" PRIu64 " names",
 		line - 1, line);
 }
 
 /* The line at hand does not continue the chain: why? */
-static int explain(struct state *s, const struct sg_scan_line *l, uint64_t seq, const char *prev,
-	struct sg_error *err)
+static int explain(struct sg_verify *v, const struct sg_scan_line *l, uint64_t seq,
+	const char *prev, struct sg_error *err)
 {
-	uint64_t line = s->rep.lines + 1;
+	uint64_t line = v->file_line + 1;
 	char hex[SG_SHA256_HEX];
 	hash_line(l, hex);
-	bool follows = memcmp(prev, s->prev, 64) == 0;
-	if (seq != s->next && follows)
-		return bad(s, "edited", line,
+	bool follows = memcmp(prev, v->prev, 64) == 0;
+	if (seq != v->next && follows)
+		return sg_verify_bad(v, "edited", line,
 			"line %" PRIu64 " was edited: its sequence is %" PRIu64 ", not %" PRIu64,
-			line, seq, s->next);
-	if (seq < s->next)
-		return bad(s, "duplicate", line,
+			line, seq, v->next);
+	if (seq < v->next)
+		return sg_verify_bad(v, "duplicate", line,
 			"line %" PRIu64 " has sequence %" PRIu64 ", which was there before", line,
 			seq);
-	if (seq > s->next)
-		return explain_gap(s, line, seq, err);
-	return explain_edit(s, line, hex, err);
+	if (seq > v->next)
+		return explain_gap(v, line, seq, err);
+	return explain_edit(v, line, hex, err);
 }
 
-static int check_line(struct state *s, const struct sg_scan_line *l, struct sg_error *err)
+/* The kept checkpoint, once the tree is as large. */
+static int check_kept(struct sg_verify *v, uint64_t line)
 {
-	uint64_t seq, line = s->rep.lines + 1;
+	sg_check_hash root;
+	if (v->seen_kept || v->kept.size != v->tree.size)
+		return 0;
+	sg_check_tree_root(&v->tree, root);
+	if (memcmp(root, v->kept.root, sizeof(root)) != 0)
+		return sg_verify_bad(v, "rewritten", line,
+			"the first %" PRIu64 " records are not those of the kept checkpoint",
+			v->kept.size);
+	v->seen_kept = true;
+	return 0;
+}
+
+static int check_head(struct sg_verify *v, uint64_t seq, uint64_t line)
+{
+	if (!v->o->head || seq != v->o->head_seq)
+		return 0;
+	if (memcmp(v->prev, v->o->head, 64) != 0)
+		return sg_verify_bad(v, "edited", line,
+			"line %" PRIu64 " was edited: it does not have the head's hash", line);
+	v->seen_head = true;
+	v->scan.wait_ms = 0;
+	return 0;
+}
+
+/* Positive outcome 1: malformed, torn or not the next of the chain. */
+static int check_order(
+	struct sg_verify *v, const struct sg_scan_line *l, uint64_t *ret_seq, struct sg_error *err)
+{
 	const char *prev;
+	uint64_t line = v->file_line + 1;
 	if (l->torn)
-		return bad(s, "torn-last-line", line,
+		return sg_verify_bad(v, "torn-last-line", line,
 			"line %" PRIu64 " has no end: the file stops in the middle of it", line);
-	if (!sg_scan_chain(l, &seq, &prev))
-		return bad(s, "malformed", line, "line %" PRIu64 " is no audit record", line);
-	if (seq != s->next || memcmp(prev, s->prev, 64) != 0)
-		return explain(s, l, seq, prev, err);
-	hash_line(l, s->prev);
-	if (s->expect_head && seq == s->expect_seq) {
-		if (memcmp(s->prev, s->expect_head, 64) != 0)
-			return bad(s, "edited", line,
-				"line %" PRIu64 " was edited: it does not have the head's hash",
-				line);
-		s->seen_head = true;
-		s->scan.wait_ms = 0;
-	}
-	s->next++;
-	s->rep.lines++;
-	s->rep.bytes += l->len + 1;
+	if (!sg_scan_chain(l, ret_seq, &prev))
+		return sg_verify_bad(
+			v, "malformed", line, "line %" PRIu64 " is no audit record", line);
+	/* Where older files are gone the hash of the line before is not known; all else is. */
+	if (!v->started && *ret_seq > 0 && sg_verify_begin(v, l, *ret_seq))
+		memcpy(v->prev, prev, 64);
+	v->started = true;
+	if (*ret_seq != v->next || memcmp(prev, v->prev, 64) != 0)
+		return explain(v, l, *ret_seq, prev, err);
 	return 0;
 }
 
-static int check_end(struct state *s)
+static int check_line(struct sg_verify *v, const struct sg_scan_line *l, struct sg_error *err)
 {
-	memcpy(s->rep.head, s->prev, sizeof(s->rep.head));
-	if (s->rep.lines == 0)
-		return bad(s, "truncated", 1, "the log is empty");
-	if (s->expect_head && !s->seen_head)
-		return bad(s, "truncated", s->rep.lines + 1,
+	uint64_t seq, line = v->file_line + 1;
+	int r = check_order(v, l, &seq, err);
+	if (r == 0 && sg_verify_is_own(l))
+		r = sg_verify_own(v, l);
+	if (r)
+		return r;
+	hash_line(l, v->prev);
+	sg_check_tree_add(&v->tree, l->data, l->len);
+	v->next++;
+	v->rep.lines++;
+	v->file_line++;
+	v->rep.bytes += l->len + 1;
+	r = check_head(v, seq, line);
+	return r ? r : check_kept(v, line);
+}
+
+static void describe(struct sg_verify *v)
+{
+	sg_check_hash root;
+	sg_autobuf b = SG_BUF_INIT(sizeof(v->rep.root));
+	memcpy(v->rep.head, v->prev, sizeof(v->rep.head));
+	sg_check_tree_root(&v->tree, root);
+	sg_base64_add(&b, root, sizeof(root));
+	if (!b.failed)
+		memcpy(v->rep.root, b.data, b.len + 1);
+	v->rep.trust = v->pinned && v->rep.checkpoints ? SG_AUDIT_PINNED
+		       : v->rep.checkpoints	       ? SG_AUDIT_UNPINNED
+						       : SG_AUDIT_UNSIGNED;
+	(void)snprintf(v->rep.cause, sizeof(v->rep.cause), "ok");
+	(void)snprintf(v->rep.text, sizeof(v->rep.text),
+		"%" PRIu64 " lines from record %" PRIu64 ", %" PRIu64
+		" signed checkpoints, head %" PRIu64 ":%s",
+		v->rep.lines, v->rep.first, v->rep.checkpoints, v->next - 1, v->rep.head);
+}
+
+static int check_end(struct sg_verify *v)
+{
+	uint64_t line = v->file_line + 1;
+	if (v->rep.lines == 0)
+		return sg_verify_bad(v, "truncated", 1, "the log is empty");
+	if (v->o->head && !v->seen_head)
+		return sg_verify_bad(v, "truncated", line,
 			"the log ends with record %" PRIu64 ", but the head is record %" PRIu64,
-			s->next - 1, s->expect_seq);
-	(void)snprintf(s->rep.cause, sizeof(s->rep.cause), "ok");
-	(void)snprintf(s->rep.text, sizeof(s->rep.text),
-		"%" PRIu64 " lines, chain intact, head %" PRIu64 ":%s", s->rep.lines, s->next - 1,
-		s->rep.head);
+			v->next - 1, v->o->head_seq);
+	if (v->kept.size && !v->seen_kept)
+		return sg_verify_bad(v, "truncated", line,
+			"the log ends with record %" PRIu64
+			", but the kept checkpoint covers %" PRIu64 " records",
+			v->next - 1, v->kept.size);
+	describe(v);
+	if (v->o->n_keys && v->rep.trust == SG_AUDIT_UNSIGNED)
+		return sg_verify_bad(
+			v, "unsigned", line, "the log has no checkpoint signed by the given key");
+	if (v->o->n_keys && v->rep.trust == SG_AUDIT_UNPINNED)
+		return sg_verify_bad(v, "wrong-key", line,
+			"the log is signed by %s, which is not the given key", v->rep.vkey);
 	return 0;
 }
 
-static int stream(struct state *s, struct sg_error *err)
+static int stream(struct sg_verify *v, bool last_file, struct sg_error *err)
 {
 	struct sg_scan_line l;
 	for (;;) {
-		int r = sg_scan_next(&s->scan, &l, err);
-		if (r > 0)
-			return check_end(s);
+		int r = sg_scan_next(&v->scan, &l, err);
 		/* A line that is being written while we read is no torn line. */
-		if (r == 0 && l.torn && s->seen_head && s->live)
-			return check_end(s);
+		if (r > 0 || (r == 0 && l.torn && v->seen_head && v->live))
+			return last_file ? check_end(v) : 0;
 		if (r == 0)
-			r = check_line(s, &l, err);
+			r = check_line(v, &l, err);
 		if (r)
 			return r;
 	}
 }
 
-int sg_audit_verify(const char *path, const struct sg_audit_verify_options *o,
-	struct sg_audit_report *ret, struct sg_error *err)
+static int parse_kept(struct sg_verify *v, struct sg_error *err)
 {
-	struct state s = {
-		.expect_head = o->head, .expect_seq = o->head_seq, .live = o->wait_ms > 0};
-	memset(s.prev, '0', 64);
-	int r = sg_scan_open(&s.scan, path, err);
-	if (r < 0)
-		return r;
-	s.scan.wait_ms = o->wait_ms;
-	r = stream(&s, err);
-	sg_scan_close(&s.scan);
+	const char *text = v->o->checkpoint;
+	size_t n = text ? strlen(text) : 0;
+	if (!text)
+		return 0;
+	if (memchr(text, '\n', n) && !strstr(text, "\n\n"))
+		n = strcspn(text, "\n");
+	return strstr(text, "\n\n") ? sg_check_note_parse(text, n, &v->kept, err)
+				    : sg_check_note_line(text, n, &v->kept, err);
+}
+
+int sg_audit_verify(const char *const *paths, size_t n_paths,
+	const struct sg_audit_verify_options *o, struct sg_audit_report *ret, struct sg_error *err)
+{
+	struct sg_verify v = {.o = o, .live = o->wait_ms > 0};
+	memset(v.prev, '0', 64);
+	int r = parse_kept(&v, err);
+	for (size_t i = 0; r == 0 && i < n_paths; i++) {
+		v.rep.bad_file = i;
+		v.file_line = 0;
+		r = sg_scan_open(&v.scan, paths[i], err);
+		if (r < 0)
+			break;
+		v.scan.wait_ms = i + 1 == n_paths && !v.seen_head ? o->wait_ms : 0;
+		r = stream(&v, i + 1 == n_paths, err);
+		sg_scan_close(&v.scan);
+	}
 	if (r >= 0)
-		*ret = s.rep;
+		*ret = v.rep;
 	return r;
 }
 
@@ -196,5 +269,14 @@ int sg_audit_verify_file(const char *path, const char *expect_head, int64_t expe
 	struct sg_audit_report *ret, struct sg_error *err)
 {
 	struct sg_audit_verify_options o = {.head = expect_head, .head_seq = (uint64_t)expect_seq};
-	return sg_audit_verify(path, &o, ret, err);
+	return sg_audit_verify(&path, 1, &o, ret, err);
+}
+
+int sg_audit_read_key(const char *text, uint8_t ret[SG_ED25519_KEY], struct sg_error *err)
+{
+	uint8_t type;
+	size_t n = strlen(text);
+	if (n < KEY_TEXT_MAX && text[0] != '/' && sg_check_vkey(text, n, &type, ret, NULL) == 0)
+		return 0;
+	return sg_ed25519_load_public(text, ret, err);
 }

@@ -97,7 +97,7 @@ static int verify(const struct arguments *a)
 				"--head \"%s\" is not SEQUENCE:HASH", a->head);
 		o.head = hash;
 	}
-	int r = sg_audit_verify(log, &o, &rep, &err);
+	int r = sg_audit_verify(&log, 1, &o, &rep, &err);
 	return r < 0 ? sg_cli_fail(&err) : report(a, log, &rep);
 }
 
