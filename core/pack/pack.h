@@ -28,9 +28,9 @@
 #define SG_PACK_MAX_JWT 4096U
 #define SG_PACK_MAX_KEYS 256U
 
-#define SG_PACK_FACTS_VERSION "1.0" /* what a pack's requires.stargraph_facts_version must equal \
-				     */
-#define SG_PACK_API_VERSION "1"	    /* and its requires.api_version */
+/* What a pack's requires.stargraph_facts_version and requires.api_version must equal. */
+#define SG_PACK_FACTS_VERSION "1.0"
+#define SG_PACK_API_VERSION "1"
 
 enum sg_pack_hash { SG_PACK_SHA256, SG_PACK_BLAKE3 };
 
@@ -69,7 +69,8 @@ struct sg_pack_trust {
 /* The allow-list alone. SG_EINVALID naming the file that is not an Ed25519 public key in PEM. */
 int sg_pack_trust_load(struct sg_pack_trust *ret, char *const *allow, size_t n_allow,
 	const char *pins_dir, struct sg_error *err);
-/* [packs] allow; under oss-default also pins in <state_dir>/trusted_keys. */
+/* [packs] allow, whose files must not be writable by others; under oss-default also pins in
+ * <state_dir>/trusted_keys. */
 int sg_pack_trust_from_config(
 	struct sg_pack_trust *ret, const struct sg_config *c, struct sg_error *err);
 void sg_pack_trust_finish(struct sg_pack_trust *t);
