@@ -13,6 +13,7 @@
 static const struct sg_verb *const verbs[] = {
 	&sg_verb_compile,
 	&sg_verb_config,
+	&sg_verb_doctor,
 	&sg_verb_embed,
 	&sg_verb_model,
 	&sg_verb_new,

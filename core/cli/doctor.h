@@ -1,0 +1,32 @@
+/* stargraph doctor: what must hold on this host, one stable id a check. A check never changes
+ * anything and never waits longer than a few seconds. */
+#ifndef SG_CLI_DOCTOR_H
+#define SG_CLI_DOCTOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "config/config.h"
+
+enum sg_doctor_level { SG_DOCTOR_OK, SG_DOCTOR_WARN, SG_DOCTOR_FAIL };
+
+struct sg_doctor {
+	const struct sg_config *config;
+	json_t *results; /* array of {id, level, detail, fix} */
+	unsigned counts[3];
+	const char *only; /* one id, or NULL */
+};
+
+/* Adds one result. fix NULL for SG_DOCTOR_OK. */
+void sg_doctor_say(struct sg_doctor *d, const char *id, enum sg_doctor_level level, const char *fix,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* The groups, in the order of the start. */
+void sg_doctor_host(struct sg_doctor *d);  /* clock.*, limits.*, host.* */
+void sg_doctor_files(struct sg_doctor *d); /* config.*, state.*, disk.* */
+void sg_doctor_tls(struct sg_doctor *d);   /* tls.* */
+void sg_doctor_model(struct sg_doctor *d); /* model.* */
+void sg_doctor_store(struct sg_doctor *d); /* store.*, audit.* */
+void sg_doctor_edge(struct sg_doctor *d);  /* edge.*, door.*, grants.* */
+
+#endif
