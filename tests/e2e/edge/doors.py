@@ -7,14 +7,6 @@ from nginx import TOP, Nginx
 ALL = ("module", "envoy", "plain", "direct")
 PROXIES = ("module", "envoy", "plain")
 
-# What each door can tell the core about a certificate.
-CARRIES = {
-    "module": ("Subject", "Issuer", "Serial", "Fingerprint", "San"),
-    "envoy": ("Subject", "Issuer", "Serial", "Fingerprint"),
-    "plain": ("Subject", "Issuer", "Serial"),
-}
-
-
 def _nginx_paths(pki, directory, more):
     return {"/etc/nginx/server.crt": pki.server.cert, "/etc/nginx/server.key": pki.server.key,
             "/etc/nginx/client-ca.crt": pki.ca.cert, "/etc/nginx/client-ca.crl": pki.ca.crl,

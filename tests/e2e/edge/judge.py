@@ -7,8 +7,7 @@ import time
 
 import tlsclient
 from corpus import WHO
-from doors import CARRIES
-from matrix import M, R, T, X
+from matrix import CARRIES, M, R, T, X
 
 ALIASES = ("xclientcert", "xforwardedclientcert", "xstargraphedge", "clientcert",
            "xforwardedtlsclient", "xsslclient", "xsslcert", "xclientdn", "xclientverify",

@@ -13,7 +13,39 @@ MEANING = {
        "reaches the core",
     T: "reaches the core under the identity that the certificate proves, with nothing left of what "
        "the client claimed",
-    M: "the same, but the claim is still there under a name that the core refuses: 400 and audited",
+    M: "the same, but the claim is still there under a name that the core refuses: 400, audited "
+       "without a subject",
+}
+
+# What each door can tell the core about a certificate.
+CARRIES = {
+    "module": ("Subject", "Issuer", "Serial", "Fingerprint", "San"),
+    "envoy": ("Subject", "Issuer", "Serial", "Fingerprint"),
+    "plain": ("Subject", "Issuer", "Serial"),
+    "direct": ("Subject", "Issuer", "Serial", "Fingerprint", "San"),
+}
+
+# A strange certificate (strange.py): the status of a request that no grant covers, and whether the
+# core knows its actor. 403 is somebody without a grant, 401 is nobody.
+SOMEBODY, NOBODY = (403, True), (401, False)
+ACTORS = {
+    "several attributes in one RDN": [SOMEBODY] * 4,
+    "characters to escape": [SOMEBODY] * 4,
+    "a name within a name": [SOMEBODY] * 4,
+    "UTF-8": [SOMEBODY] * 4,
+    "control characters": [SOMEBODY] * 4,
+    "no CN": [SOMEBODY] * 4,
+    "two CNs": [SOMEBODY] * 4,
+    "a rare attribute type": [SOMEBODY] * 4,
+    "domain components": [SOMEBODY] * 4,
+    "3000 bytes": [SOMEBODY] * 4,
+    "empty subject, one URI": [SOMEBODY, NOBODY, NOBODY, SOMEBODY],
+    "empty subject, no URI": [NOBODY] * 4,
+    "NUL in the CN": [NOBODY] * 4,
+    "6000 bytes": [NOBODY] * 4,
+    # Too long for the module to pass on; above 64 KB not even a session ticket can hold it.
+    "40 KB subject": [(400, False), NOBODY, NOBODY, NOBODY],
+    "64 KB subject": [(0, False), NOBODY, NOBODY, (0, False)],
 }
 
 # Group of the corpus, or "group: attack" where one attack of a group fares otherwise.
