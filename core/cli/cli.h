@@ -28,6 +28,7 @@ extern const struct sg_verb sg_verb_doctor;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_new;
+extern const struct sg_verb sg_verb_pack;
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
 extern const struct sg_verb sg_verb_simulate;

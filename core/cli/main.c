@@ -17,6 +17,7 @@ static const struct sg_verb *const verbs[] = {
 	&sg_verb_embed,
 	&sg_verb_model,
 	&sg_verb_new,
+	&sg_verb_pack,
 	&sg_verb_run,
 	&sg_verb_serve,
 	&sg_verb_simulate,
