@@ -178,11 +178,9 @@ static bool seed(struct sg_verify *v, const json_t *payload, uint64_t seq)
 	return sg_check_tree_seed(&v->tree, seq, (const sg_check_hash *)range, n);
 }
 
-int sg_verify_begin(
-	struct sg_verify *v, const struct sg_scan_line *l, uint64_t seq, struct sg_error *err)
+bool sg_verify_begin(struct sg_verify *v, const struct sg_scan_line *l, uint64_t seq)
 {
 	json_t *record = NULL;
-	(void)err;
 	bool good = sg_verify_is_own(l) && sg_json_parse(l->data, l->len, &record, NULL) == 0;
 	if (good) {
 		const char *type = json_string_value(json_object_get(record, "type"));
