@@ -1,8 +1,10 @@
-"""The attack corpus at every door that stands before the core, against an echoing backend."""
+"""The attack corpus: at the doors before the core against an echoing backend, at the direct door
+against the core itself."""
 import pytest
+from coredoor import Door
 from corpus import ATTACKS
 from doors import OPEN, PROXIES
-from judge import judge
+from judge import judge, judge_direct
 from matrix import expected
 
 
@@ -18,3 +20,15 @@ def test_attack(door, pki, backend, attack):
     name, n = door
     outcome, reply = judge(name, n.port, backend, pki, attack)
     assert outcome == expected(name, attack), reply
+
+
+@pytest.fixture(scope="module")
+def direct(pki, tmp_module):
+    with Door("direct", tmp_module, pki) as d:
+        yield d
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_attack_at_the_direct_door(direct, pki, attack):
+    outcome, reply = judge_direct(direct, pki, attack)
+    assert outcome == expected("direct", attack), reply
