@@ -73,7 +73,7 @@ static void audit_file(struct sg_doctor *d)
 	struct sg_audit_report report;
 	struct sg_error err;
 	const struct sg_audit_verify_options o = {.wait_ms = 500};
-	int r = sg_audit_verify(path, &o, &report, &err);
+	int r = sg_audit_verify((const char *const *)&path, 1, &o, &report, &err);
 	if (r < 0)
 		sg_doctor_say(d, "audit.chain", SG_DOCTOR_FAIL, "run doctor as the service user",
 			"%s", err.text);
