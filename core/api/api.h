@@ -44,6 +44,8 @@ struct sg_stream_sink {
 	 * borrowed for the call; sg_api_forget must not be called from within. */
 	void (*event)(void *ctx, const char *id, const char *type, const char *data, size_t len,
 		bool last);
+	/* Nothing follows, after events or at once: the client has seen all there is. */
+	void (*end)(void *ctx);
 };
 
 struct sg_request {

@@ -76,6 +76,8 @@ void sg_route_stream(struct sg_call *c)
 	}
 	if (sg_call_find_run(c, &v) < 0)
 		return;
+	bool over = v.row.status == SG_RUN_DONE || v.row.status == SG_RUN_FAILED ||
+		    v.row.status == SG_RUN_CANCELLED;
 	sg_run_view_finish(&v);
 	sg_call_note_read(c);
 	c->engine_waits = true;
@@ -87,6 +89,10 @@ void sg_route_stream(struct sg_call *c)
 		return;
 	}
 	open_once(c);
-	if (r < 0 || c->accepted)
+	if (!c->accepted && (over || r < 0)) {
+		c->stream->end(c->ctx);
+		c->accepted = true;
+	}
+	if (c->accepted)
 		sg_call_end(c);
 }

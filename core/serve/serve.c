@@ -15,6 +15,7 @@
 #include "embed/embed.h"
 #include "serve/internal.h"
 #include "serve/stream.h"
+#include "run/mounts.h"
 
 #define MAX_WAIT_MS 1000 /* of one turn of the loop */
 
@@ -100,7 +101,11 @@ static int prepare_model(struct sg_server *s, struct sg_error *err)
 static int prepare_engine(struct sg_server *s, struct sg_error *err)
 {
 	const struct sg_config *c = s->config;
+	int r = sg_mounts_from_config(&s->mounts, c, err);
+	if (r < 0)
+		return r;
 	struct sg_engine_options o = {.state_dir = c->state_dir,
+		.mounts = s->mounts,
 		.audit_path = c->audit_path,
 		.cleared = c->profile == SG_PROFILE_CLEARED,
 		.allow_side_effects = c->allow_side_effects,
@@ -116,7 +121,7 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 			.state_bytes = c->limits.state_bytes,
 			.runs_in_flight = c->limits.runs_in_flight,
 			.queue = c->limits.queue}};
-	int r = sg_engine_create(&s->engine, &o, err);
+	r = sg_engine_create(&s->engine, &o, err);
 	for (size_t i = 0; r == 0 && i < c->n_graphs; i++)
 		r = sg_engine_load(s->engine, c->graphs[i], err);
 	if (r == 0)
@@ -303,6 +308,7 @@ static void finish(struct sg_server *s)
 	sg_doors_close(s);
 	sg_api_destroy(s->api);
 	sg_engine_destroy(s->engine);
+	sg_mounts_destroy(s->mounts);
 	close_loop(s);
 	sg_embedder_destroy(s->embedder);
 	sg_grants_destroy(s->grants);

@@ -153,10 +153,18 @@ static void ws_drain_pending(struct sg_stream *s)
 	sg_buf_reset(&s->pending);
 }
 
+/* A close frame overtakes the texts that are queued: for a slow consumer that is the point, else it
+ * has to wait until they are gone. */
 static void ws_queue_close(struct sg_stream *s)
 {
 	if (!s->ended || s->last_sent)
 		return;
+	if (s->close_code != WS_INTERNAL && wslay_event_get_queued_msg_count(s->ws->ws_ctx) > 0) {
+		if (!h2o_timeout_is_linked(&s->flush_entry))
+			h2o_timeout_link(s->server->loop, &s->server->ctx.hundred_ms_timeout,
+				&s->flush_entry);
+		return;
+	}
 	s->last_sent = true;
 	(void)wslay_event_queue_close(s->ws->ws_ctx, (uint16_t)s->close_code,
 		(const uint8_t *)s->close_reason, strlen(s->close_reason));
@@ -245,7 +253,12 @@ static void on_event(
 	flush_soon(s);
 }
 
-static const struct sg_stream_sink sink = {.open = on_open, .event = on_event};
+static void on_end(void *ctx)
+{
+	end(ctx, WS_NORMAL, "run ended");
+}
+
+static const struct sg_stream_sink sink = {.open = on_open, .event = on_event, .end = on_end};
 
 static void on_refused(void *ctx, const struct sg_response *r)
 {
