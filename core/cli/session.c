@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/model_dir.h"
 #include "config/config.h"
+#include "run/mounts.h"
 
 static int make_directory(const char *dir, struct sg_error *err)
 {
@@ -27,15 +28,27 @@ static int load_model(struct sg_session *s, const char *model, struct sg_error *
 	return r < 0 ? r : sg_embedder_load(&s->embedder, dir, NULL, false, err);
 }
 
-int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
-	struct sg_error *err)
+static int load_packs(struct sg_session *s, const char *state_dir, const char *const *packs,
+	size_t n_packs, struct sg_error *err)
+{
+	sg_autofree char *pins = NULL;
+	if (asprintf(&pins, "%s/trusted_keys", state_dir) < 0)
+		return sg_error_nomem(err);
+	return sg_mounts_from_directories(&s->mounts, packs, n_packs, pins, err);
+}
+
+int sg_session_open_with(struct sg_session *s, const char *state_dir, const char *model,
+	bool with_model, const char *const *packs, size_t n_packs, struct sg_error *err)
 {
 	struct sg_engine_options o = {.state_dir = state_dir ? state_dir : SG_SESSION_STATE_DIR};
 	*s = (struct sg_session){0};
 	int r = make_directory(o.state_dir, err);
 	if (r == 0 && with_model)
 		r = load_model(s, model, err);
+	if (r == 0 && n_packs)
+		r = load_packs(s, o.state_dir, packs, n_packs, err);
 	o.embedder = s->embedder;
+	o.mounts = s->mounts;
 	if (r == 0)
 		r = sg_engine_create(&s->engine, &o, err);
 	if (r < 0)
@@ -43,10 +56,17 @@ int sg_session_open(struct sg_session *s, const char *state_dir, const char *mod
 	return r;
 }
 
+int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
+	struct sg_error *err)
+{
+	return sg_session_open_with(s, state_dir, model, with_model, NULL, 0, err);
+}
+
 void sg_session_close(struct sg_session *s)
 {
 	sg_engine_destroy(s->engine);
 	sg_embedder_destroy(s->embedder);
+	sg_mounts_destroy(s->mounts);
 	*s = (struct sg_session){0};
 }
 

@@ -12,12 +12,17 @@
 struct sg_session {
 	struct sg_engine *engine;
 	struct sg_embedder *embedder; /* NULL = not needed */
+	struct sg_mounts *mounts;     /* NULL = no packs */
 };
 
 /* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. with_model:
  * loads the model, from model (NULL = HF_HOME). */
 int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
 	struct sg_error *err);
+/* As sg_session_open, with rule packs from these directories; their keys are pinned on first use in
+ * <state_dir>/trusted_keys. */
+int sg_session_open_with(struct sg_session *s, const char *state_dir, const char *model,
+	bool with_model, const char *const *packs, size_t n_packs, struct sg_error *err);
 void sg_session_close(struct sg_session *s);
 /* Turns the engine until *done. */
 int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err);

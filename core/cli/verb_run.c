@@ -10,8 +10,12 @@
 #include "cli/cli.h"
 #include "cli/session.h"
 
+#define MAX_PACKS 64
+
 struct arguments {
 	const char *graph, *state_dir, *model;
+	const char *packs[MAX_PACKS];
+	size_t n_packs;
 	json_t *inputs; /* owned */
 	bool json, interactive;
 };
@@ -42,6 +46,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"inputs", required_argument, NULL, 'i'},
 		{"state-dir", required_argument, NULL, 's'},
 		{"model", required_argument, NULL, 'm'},
+		{"pack", required_argument, NULL, 'p'},
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
 		{0},
@@ -52,6 +57,11 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'i': r = add_input(a, optarg); break;
 		case 's': a->state_dir = optarg; break;
 		case 'm': a->model = optarg; break;
+		case 'p':
+			if (a->n_packs == MAX_PACKS)
+				return sg_cli_usage(&sg_verb_run, "more than %d packs", MAX_PACKS);
+			a->packs[a->n_packs++] = optarg;
+			break;
 		case 'j': a->json = true; break;
 		case 'n': a->interactive = false; break;
 		default: return sg_cli_usage(&sg_verb_run, "unknown option");
@@ -174,7 +184,8 @@ static int run_graph(const struct arguments *a)
 	sg_autofree char *id = NULL;
 	bool embeds;
 	if (look_at(a->graph, &id, &embeds, &err) < 0 ||
-		sg_session_open(&s, a->state_dir, a->model, embeds, &err) < 0)
+		sg_session_open_with(
+			&s, a->state_dir, a->model, embeds, a->packs, a->n_packs, &err) < 0)
 		return sg_cli_fail(&err);
 	int r = execute(&s, a, id, &o, &err);
 	sg_session_close(&s);
@@ -204,10 +215,13 @@ const struct sg_verb sg_verb_run = {
 	.name = "run",
 	.summary = "run a graph in this process",
 	.usage = "usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
-		 "                     [--summary-json] [--non-interactive]\n\n"
+		 "                     [--pack DIR]… [--summary-json] [--non-interactive]\n\n"
 		 "  -i, --inputs KEY=VALUE  a field of the first state\n"
 		 "  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
 		 "  --model DIR             the embedding model (below HF_HOME)\n"
+		 "  --pack DIR              a signed rule pack that the graph may mount; its key "
+		 "is\n"
+		 "                          pinned on first use\n"
 		 "  --summary-json          nothing but the last line\n"
 		 "  --non-interactive       do not ask on the terminal where the run waits\n\n"
 		 "The last line is JSON: run_id, status, reason, path, state, steps. Exit code: 0 "

@@ -91,6 +91,7 @@ int sg_engine_create(
 	e->cleared = o->cleared;
 	e->allow_side_effects = o->allow_side_effects;
 	e->embedder = o->embedder;
+	e->mounts = o->mounts;
 	e->graphs_tail = &e->graphs;
 	e->ready_tail = &e->ready;
 	e->jobs_done_tail = &e->jobs_done;
@@ -205,7 +206,9 @@ int sg_engine_check_room(const struct sg_engine *e, struct sg_error *err)
 	if (atomic_load(&e->writer.no_space))
 		return sg_error_set(err, SG_ENOSPACE, "disk-full",
 			"the disk is full; runs go on when there is room");
-	if (e->queued > (uint64_t)e->limits.queue)
+	/* Stepping stops at the limit; what comes from outside has as much again, so that a run
+	 * which keeps the writer busy cannot keep anybody from cancelling it. */
+	if (e->queued > 2 * (uint64_t)e->limits.queue)
 		return sg_error_set(err, SG_EBUSY, NULL, "%llu records wait for the disk",
 			(unsigned long long)e->queued);
 	return 0;

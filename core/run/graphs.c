@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "run/compile.h"
 #include "run/internal.h"
+#include "run/mounts.h"
 
 /* Slots of an assert, pattern of a retract; NULL for the others. */
 static int prepare_action(const struct sg_action *a, json_t **ret_data, struct sg_error *err)
@@ -76,15 +77,17 @@ static int compile(struct prepared *p, struct sg_error *err)
 		.facts = e->limits.facts,
 		.join_product = e->limits.join_product,
 		.wall_us = e->limits.rule_us};
-	return sg_run_compile(p->graph, &limits, NULL, 0, &p->rules, err);
+	struct sg_rules_pack *packs = NULL;
+	size_t n_packs = 0;
+	int r = sg_mounts_bind(e->mounts, p->graph, &packs, &n_packs, err);
+	if (r == 0)
+		r = sg_run_compile(p->graph, &limits, packs, n_packs, &p->rules, err);
+	free(packs);
+	return r;
 }
 
 static int check_built(const struct sg_graph *g, struct sg_error *err)
 {
-	if (g->n_governance)
-		return sg_error_set(err, SG_EINVALID, NULL,
-			"%s: governance mounts pack \"%s\", and no pack is installed here", g->path,
-			g->governance[0].id);
 	bool parallel = g->n_parallel > 0;
 	for (size_t i = 0; i < g->n_rules; i++)
 		for (size_t k = 0; k < g->rules[i].n_actions; k++)
@@ -263,13 +266,21 @@ int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 	struct prepared *p = NULL;
 	r = sg_graph_load_text(
 		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), NULL, err);
-	if (r == 0 && strcmp(g->hash, hash) != 0) {
-		sg_graph_destroy(g);
-		return sg_error_set(err, SG_ECORRUPT, "graph-hash",
-			"the stored graph document does not have its hash %s", hash);
-	}
 	if (r == 0)
-		r = sg_prepared_make(&p, e, g, "", err);
+		r = sg_prepared_make(
+			&p, e, g, "", err); /* binds the packs, which the hash covers */
+	if (r == 0 && strcmp(p->graph->hash, hash) != 0) {
+		bool mounts = p->graph->n_governance > 0;
+		sg_prepared_destroy(p);
+		return mounts ? sg_error_set(err, SG_ECONFLICT, "pack-changed",
+					"the graph with hash %s mounts rule packs that are no "
+					"longer "
+					"installed as they were",
+					hash)
+			      : sg_error_set(err, SG_ECORRUPT, "graph-hash",
+					"the stored graph document does not have its hash %s",
+					hash);
+	}
 	if (r < 0)
 		return r;
 	p->stored = true;

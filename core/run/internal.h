@@ -225,6 +225,7 @@ struct sg_engine {
 		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
 			runs_in_flight, queue;
 	} limits;
+	const struct sg_mounts *mounts;
 	struct prepared *graphs, **graphs_tail;
 	const struct sg_graph **listed;
 	size_t n_listed;

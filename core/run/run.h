@@ -19,6 +19,7 @@
 #include "graph/graph.h"
 
 struct sg_engine;
+struct sg_mounts;
 
 /* The node kinds of this build, for sg_graph_load. Returns how many. */
 #define SG_RUN_MAX_KINDS 32
@@ -31,8 +32,9 @@ struct sg_engine_options {
 	const char *state_dir, *audit_path; /* audit_path NULL = in state_dir */
 	bool cleared;			    /* refuse graphs with write or external side effects */
 	bool allow_side_effects;
-	struct sg_embedder *embedder; /* borrowed; NULL = graphs that embed are refused at load */
-	int embed_workers;	      /* 0 = 1 */
+	const struct sg_mounts *mounts; /* rule packs (mounts.h), borrowed; NULL = none */
+	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */
+	int embed_workers;		/* 0 = 1 */
 	struct {
 		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
 			runs_in_flight, queue;

@@ -1,0 +1,31 @@
+/* The rule packs of this process, and which of them a graph's governance mounts. */
+#ifndef SG_RUN_MOUNTS_H
+#define SG_RUN_MOUNTS_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "graph/graph.h"
+#include "rules/rules.h"
+
+#define SG_MOUNTS_MAX 256 /* packs of one process */
+
+struct sg_mounts;
+
+/* Every pack directory inside [packs] directories, read and verified; under oss-default a key that
+ * is seen for the first time is pinned. No section, no packs. A pack that does not verify, and two
+ * of one id, stop the start. */
+int sg_mounts_from_config(struct sg_mounts **ret, const struct sg_config *c, struct sg_error *err);
+/* These pack directories, trusted on first use with pins in pins_dir. */
+int sg_mounts_from_directories(struct sg_mounts **ret, const char *const *dirs, size_t n,
+	const char *pins_dir, struct sg_error *err);
+void sg_mounts_destroy(struct sg_mounts *m);
+
+/* Finds the packs that g mounts, in its order, and computes g's hash with them. The texts are
+ * borrowed from m; the caller frees the array. m NULL = no packs. SG_EINVALID: "file:line:column:
+ * no pack …", another version, or a requirement that this program does not meet. */
+int sg_mounts_bind(const struct sg_mounts *m, struct sg_graph *g, struct sg_rules_pack **ret,
+	size_t *ret_n, struct sg_error *err);
+
+#endif
