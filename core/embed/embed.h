@@ -55,7 +55,11 @@ int sg_model_verify_manifest(const char *manifest, const char *root, const char 
 struct sg_model_info {
 	char dir[1024];
 	char weights_sha256[65], tokenizer_sha256[65];
-	char kernel[32]; /* the path that runs: "reference", "blas", "avx2", "avx512", "bf16" */
+	/* What vectors depend on: weights_sha256, but for bfloat16 the SHA-256 of
+	 * "stargraph-bf16-v1" 00 weights_sha256. A vector store compares this one. */
+	char content_sha256[65];
+	char kernel[32]; /* the path that runs: "reference", "blas", "avx2", "avx512", "bf16",
+			  * "bf16-emulated" */
 	size_t repacked_bytes;
 };
 

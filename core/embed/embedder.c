@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "embed/forward.h"
 #include "embed/model.h"
 #include "embed/team.h"
@@ -20,6 +21,18 @@ struct sg_embedder {
 struct sg_embed_scratch {
 	struct sg_workspace *ws; /* a crew of one */
 };
+
+static void set_content_hash(struct sg_model_info *info, const struct sg_kernel *kernel)
+{
+	static const char tag[] = "stargraph-bf16-v1"; /* hashed with its NUL */
+	char text[sizeof(tag) + 64];
+	memcpy(info->content_sha256, info->weights_sha256, sizeof(info->content_sha256));
+	if (!kernel->bf16)
+		return;
+	memcpy(text, tag, sizeof(tag));
+	memcpy(text + sizeof(tag), info->weights_sha256, 64);
+	sg_sha256_hex(text, sizeof(text), info->content_sha256);
+}
 
 static int load(struct sg_embedder *e, const char *dir, const char *kernel_name, bool unpinned,
 	struct sg_error *err)
@@ -43,6 +56,7 @@ static int load(struct sg_embedder *e, const char *dir, const char *kernel_name,
 	(void)snprintf(e->info.dir, sizeof(e->info.dir), "%s", dir);
 	(void)snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", kernel->name);
 	memcpy(e->info.weights_sha256, e->weights->sha256, sizeof(e->info.weights_sha256));
+	set_content_hash(&e->info, kernel);
 	e->info.repacked_bytes = e->plan->memory_bytes;
 	return 0;
 }

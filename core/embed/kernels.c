@@ -8,9 +8,12 @@
 
 /* Fastest first; "auto" takes the first usable one that is not asked for by name only. */
 static const struct sg_kernel *const kernels[] = {
+	&sg_kernel_avx512,
 	&sg_kernel_avx2,
 	&sg_kernel_blas,
 	&sg_kernel_reference,
+	&sg_kernel_bf16,
+	&sg_kernel_bf16_emulated,
 };
 
 const struct sg_vecops *sg_vecops_best(void)

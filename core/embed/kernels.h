@@ -67,6 +67,7 @@ struct sg_kernel {
 	void (*attention)(const struct sg_vecops *v, const float *qkv, size_t ld, size_t n,
 		float *ret_context, size_t ldc, void *tmp);
 	bool on_request; /* "auto" never takes it */
+	bool bf16;	 /* other vectors than float32: they get a content hash of their own */
 	/* True: the bits of a product may depend on its number of rows or columns, so that every
 	 * text is computed alone and by one thread. */
 	bool alone;
@@ -75,7 +76,8 @@ struct sg_kernel {
 	size_t heads_at_once;
 };
 
-extern const struct sg_kernel sg_kernel_reference, sg_kernel_blas, sg_kernel_avx2;
+extern const struct sg_kernel sg_kernel_reference, sg_kernel_blas, sg_kernel_avx2, sg_kernel_avx512,
+	sg_kernel_bf16, sg_kernel_bf16_emulated;
 extern const struct sg_vecops sg_vecops_reference, sg_vecops_base, sg_vecops_avx2, sg_vecops_avx512;
 const struct sg_vecops *sg_vecops_best(void);
 

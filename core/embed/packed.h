@@ -19,6 +19,8 @@ enum {
 	TILE_V = SG_TILE_V16,
 	TILE_COLUMNS = 16 * SG_TILE_V16,
 	K_BLOCK = 384,
+	ROWS_AT_ONCE =
+		144, /* of x: with K_BLOCK inputs 216 KB, which the second-level cache holds */
 };
 
 struct tile {
@@ -96,12 +98,12 @@ SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda,
 
 /* -- weights -------------------------------------------------------------------------------- */
 
-static size_t packed_bytes(size_t in, size_t out)
+SG_UNUSED static size_t packed_bytes(size_t in, size_t out)
 {
 	return in * out * sizeof(float);
 }
 
-static void pack(const float *w, size_t in, size_t out, void *ret_packed)
+SG_UNUSED static void pack(const float *w, size_t in, size_t out, void *ret_packed)
 {
 	float *to = ret_packed;
 	for (size_t block = 0; block < in; block += K_BLOCK)
@@ -205,27 +207,40 @@ static void (*block_runner(enum sg_finish how, size_t k, size_t in))(const struc
 				       : block_residual;
 }
 
-/* K outermost: a block of x stays in the second-level cache while the panels pass by. */
-static void linear(const struct sg_linear *l, const struct sg_vecops *v, enum sg_finish how,
-	const float *x, size_t ldx, size_t m, size_t n0, size_t n1, float *c, size_t ldc, void *tmp)
+/* The rows of one chunk through the panels of one block of inputs. */
+static void run_chunk(const struct sg_linear *l, enum sg_finish how, const float *x, size_t ldx,
+	size_t m, size_t k, size_t n0, size_t n1, float *c, size_t ldc, float *parts)
+{
+	void (*run)(const struct block *) = block_runner(how, k, l->in);
+	for (size_t n = n0; n < n1; n += TILE_COLUMNS) {
+		const float *panel = (const float *)l->packed + k * l->out + n * K_BLOCK;
+		struct block b = {
+			.x = x + k,
+			.ldx = ldx,
+			.m = m,
+			.panel = panel,
+			.next = panel + K_BLOCK * TILE_COLUMNS,
+			.bias = l->b + n,
+			.part = parts + (n - n0) * m,
+			.c = c + (n - n0),
+			.ldc = ldc,
+		};
+		run(&b);
+	}
+}
+
+/* A chunk of rows of a block of x stays in the second-level cache while the panels pass by. */
+SG_UNUSED static void linear(const struct sg_linear *l, const struct sg_vecops *v,
+	enum sg_finish how, const float *x, size_t ldx, size_t m, size_t n0, size_t n1, float *c,
+	size_t ldc, void *tmp)
 {
 	(void)v;
+	const size_t chunks = (m + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
 	for (size_t k = 0; k < l->in; k += K_BLOCK) {
-		void (*run)(const struct block *) = block_runner(how, k, l->in);
-		for (size_t n = n0; n < n1; n += TILE_COLUMNS) {
-			const float *panel = (const float *)l->packed + k * l->out + n * K_BLOCK;
-			struct block b = {
-				.x = x + k,
-				.ldx = ldx,
-				.m = m,
-				.panel = panel,
-				.next = panel + K_BLOCK * TILE_COLUMNS,
-				.bias = l->b + n,
-				.part = (float *)tmp + (n - n0) * m,
-				.c = c + (n - n0),
-				.ldc = ldc,
-			};
-			run(&b);
+		for (size_t i = 0; i < chunks; i++) {
+			const size_t row = m * i / chunks, rows = m * (i + 1) / chunks - row;
+			run_chunk(l, how, x + row * ldx, ldx, rows, k, n0, n1, c + row * ldc, ldc,
+				(float *)tmp + row * (n1 - n0));
 		}
 	}
 }

@@ -1,17 +1,18 @@
 /* The row operations over sixteen lanes: bias, GELU, softmax, layer norm, pooling. Included by one
- * .c file for each instruction set, which gives the struct its name.
+ * .c file for each instruction set, which takes what it needs.
  *
- * Errors, against float64 over every float32 (tests/unit/embed/test_kernels.c):
+ * Errors, against float64 (tests/unit/embed/test_kernels.c):
  * GELU: 2.5e-7 of max(1, |x|). A rational function of degree 11/10 in x for erf(x / sqrt 2),
  * minimax on [-5.6, 5.6] (1.9e-8), constant outside.
- * exp: 2e-7 relative for arguments in [-10, 0]; 1e-6 down to -87, where it becomes 0. A polynomial
- * of degree 5 for 2^f on [-0.5, 0.5] (7.5e-8).
+ * exp: 6e-7 relative for arguments in [-10, 0], growing with the argument's own rounding. A
+ * polynomial of degree 5 for 2^f on [-0.5, 0.5] (7.5e-8).
  */
 #ifndef SG_EMBED_VECOPS_H
 #define SG_EMBED_VECOPS_H
 
 #include <math.h>
 
+#include "base/cleanup.h"
 #include "embed/kernels.h"
 #include "embed/lanes.h"
 
@@ -35,8 +36,8 @@ SG_INLINE v16 v16_gelu(v16 x)
 	return v16_fma(hx, erf, hx);
 }
 
-/* 2^t for t <= 0; 2^-80 below that: nothing beside the largest, which is 1, and its products are far
- * from the subnormal numbers that slow a CPU down. */
+/* 2^t for t <= 0; 2^-80 below that: nothing beside the largest, which is 1, and its products are
+ * far from the subnormal numbers that slow a CPU down. */
 SG_INLINE v16 v16_exp2(v16 t)
 {
 	const v16 magic = v16_set1(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
@@ -68,7 +69,7 @@ SG_INLINE void finish_rows(enum sg_finish how, const float *x, size_t ldx, size_
 							   v16_load(b + j), c + i * ldc + j));
 }
 
-static void vec_finish(enum sg_finish how, const float *x, size_t ldx, size_t m, size_t n,
+SG_UNUSED static void vec_finish(enum sg_finish how, const float *x, size_t ldx, size_t m, size_t n,
 	const float *b, float *c, size_t ldc)
 {
 	switch (how) {
@@ -102,7 +103,7 @@ SG_INLINE float softmax_row(float *x, size_t n, float scale)
 	return 1.0f / v16_sum(sum);
 }
 
-static float vec_softmax(float *x, size_t n, float scale)
+SG_UNUSED static float vec_softmax(float *x, size_t n, float scale)
 {
 	float inv = softmax_row(x, n, scale);
 	for (size_t i = n; i % 16 != 0; i++)
@@ -112,7 +113,7 @@ static float vec_softmax(float *x, size_t n, float scale)
 
 #define NORM_STEPS (SG_BERT_HIDDEN / 16)
 
-static void vec_norm(float *x, const struct sg_layer_norm *ln)
+SG_UNUSED static void vec_norm(float *x, const struct sg_layer_norm *ln)
 {
 	v16 s = v16_set1(0), s2 = v16_set1(0);
 	for (size_t i = 0; i < NORM_STEPS; i++)
@@ -132,7 +133,7 @@ static void vec_norm(float *x, const struct sg_layer_norm *ln)
 }
 
 /* The mean's 1/n cancels in the unit length, so it is left out. */
-static void vec_pool(const float *x, size_t n, float *ret_vector)
+SG_UNUSED static void vec_pool(const float *x, size_t n, float *ret_vector)
 {
 	v16 square = v16_set1(0);
 	for (size_t j = 0; j < SG_BERT_HIDDEN; j += 16) {

@@ -10,7 +10,7 @@
 
 #include "base/hash.h"
 
-const char *const test_kernels[] = {"avx2", "blas", "reference", NULL};
+const char *const test_kernels[] = {"avx512", "avx2", "blas", "reference", NULL};
 
 const char *test_model_dir(void)
 {

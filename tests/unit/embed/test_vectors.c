@@ -199,6 +199,48 @@ static void every_kernel_gives_the_same_vector_in_any_company(void **state)
 	test_goldens_free(&f.goldens);
 }
 
+static double cosine(const float *a, const float *b)
+{
+	double dot = 0;
+	for (size_t i = 0; i < SG_EMBED_DIM; i++)
+		dot += (double)a[i] * (double)b[i];
+	return dot; /* both have unit length */
+}
+
+static void check_bf16(struct fixture *f, const char *kernel)
+{
+	double least = 1;
+	for (size_t i = 0; i < f->n; i++) {
+		double c = cosine(f->alone[i], f->goldens.g[i].vector);
+		least = c < least ? c : least;
+	}
+	(void)printf("%s: cosine at least %.6f\n", kernel, least);
+	assert_true(least >= 0.9999);
+	const struct sg_model_info *info = sg_embedder_info(f->e);
+	assert_string_not_equal(info->content_sha256, info->weights_sha256);
+}
+
+static void bfloat16_is_close_and_has_a_hash_of_its_own(void **state)
+{
+	(void)state;
+	const char *const names[] = {"bf16", "bf16-emulated"};
+	if (!test_model_dir())
+		skip();
+	struct fixture f = {.goldens = test_goldens_load()};
+	f.alone = calloc(f.goldens.n, sizeof(*f.alone));
+	for (size_t i = 0; i < 2; i++) {
+		if (setup(&f, names[i]) < 0)
+			continue;
+		check_bf16(&f, names[i]);
+		check_batches(&f);
+		check_workers(&f, 2);
+		check_team(&f, 2);
+		teardown(&f);
+	}
+	free(f.alone);
+	test_goldens_free(&f.goldens);
+}
+
 static void bad_ids_are_refused_and_nothing_is_written(void **state)
 {
 	(void)state;
@@ -231,6 +273,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kernel_gives_the_same_vector_in_any_company),
+		cmocka_unit_test(bfloat16_is_close_and_has_a_hash_of_its_own),
 		cmocka_unit_test(bad_ids_are_refused_and_nothing_is_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
