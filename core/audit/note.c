@@ -71,3 +71,24 @@ int sg_note_sign(struct sg_buf *b, size_t text_len, const char *name, struct sg_
 	sg_buf_addc(b, '\n');
 	return b->failed ? sg_error_nomem(err) : 0;
 }
+
+int sg_note_cosign(const char *text, size_t n, const char *name, struct sg_signer *key,
+	uint64_t posix_time, struct sg_buf *out, struct sg_error *err)
+{
+	uint8_t line[4 + 8 + SG_ED25519_SIGNATURE];
+	sg_autobuf message = SG_BUF_INIT(2 * SG_NOTE_MAX);
+	sg_buf_addf(&message, "cosignature/v1\ntime %" PRIu64 "\n", posix_time);
+	sg_buf_add(&message, text, n);
+	if (message.failed)
+		return sg_error_nomem(err);
+	key_id(name, SG_NOTE_TYPE_COSIGNATURE, sg_signer_public(key), line);
+	for (int i = 0; i < 8; i++)
+		line[4 + i] = (uint8_t)(posix_time >> (56 - 8 * i));
+	int r = sg_signer_sign(key, message.data, message.len, line + 12, err);
+	if (r < 0)
+		return r;
+	sg_buf_addf(out, DASH "%s ", name);
+	sg_base64_add(out, line, sizeof(line));
+	sg_buf_addc(out, '\n');
+	return out->failed ? sg_error_nomem(err) : 0;
+}

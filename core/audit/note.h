@@ -24,5 +24,9 @@ void sg_note_add_checkpoint(struct sg_buf *b, const char *origin, const struct s
  * signature's line; the first one is preceded by the empty line. */
 int sg_note_sign(struct sg_buf *b, size_t text_len, const char *name, struct sg_signer *key,
 	struct sg_error *err);
+/* A witness's cosignature of the text (c2sp.org/tlog-cosignature, Ed25519): its line, with newline.
+ */
+int sg_note_cosign(const char *text, size_t n, const char *name, struct sg_signer *key,
+	uint64_t posix_time, struct sg_buf *out, struct sg_error *err);
 
 #endif

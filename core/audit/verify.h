@@ -47,7 +47,7 @@ struct sg_audit_verify_options {
 	/* A checkpoint kept outside: a note, or its one-line form "origin size root …"; NULL =
 	 * none. It is believed as it is given. */
 	const char *checkpoint;
-	const uint8_t (*keys)[SG_ED25519_KEY]; /* keys that may have signed; 0 = none known */
+	const uint8_t *keys; /* n_keys times SG_ED25519_KEY bytes; one of them must have signed */
 	size_t n_keys;
 	unsigned wait_ms; /* a server is writing: how long to wait at the end for the head to appear
 			   */

@@ -25,7 +25,7 @@ bool sg_verify_is_own(const struct sg_scan_line *l)
 static bool is_pinned(const struct sg_verify *v, const uint8_t key[SG_ED25519_KEY])
 {
 	for (size_t i = 0; i < v->o->n_keys; i++)
-		if (memcmp(v->o->keys[i], key, SG_ED25519_KEY) == 0)
+		if (memcmp(v->o->keys + i * SG_ED25519_KEY, key, SG_ED25519_KEY) == 0)
 			return true;
 	return false;
 }
@@ -54,9 +54,9 @@ static int own_key(struct sg_verify *v, const json_t *payload, uint64_t line)
 static bool find_key(struct sg_verify *v, const struct sg_check_note *note)
 {
 	for (size_t i = 0; i < v->o->n_keys && !v->have_key; i++) {
-		if (sg_check_note_signed(note, v->o->keys[i]) != SG_CHECK_GOOD)
+		if (sg_check_note_signed(note, v->o->keys + i * SG_ED25519_KEY) != SG_CHECK_GOOD)
 			continue;
-		memcpy(v->key, v->o->keys[i], SG_ED25519_KEY);
+		memcpy(v->key, v->o->keys + i * SG_ED25519_KEY, SG_ED25519_KEY);
 		v->have_key = v->pinned = true;
 	}
 	return v->have_key;

@@ -91,4 +91,13 @@ int sg_run_list(struct sg_txn *t, const struct sg_run_filter *f, struct sg_run_r
 /* The original's Checkpoint as a JSON object. */
 json_t *sg_checkpoint_json(const struct sg_checkpoint *c);
 
+/* Reads every run row, every checkpoint of each run and every blob; report is told of each that
+ * does not check out, in words that name run and step. An error only when the walk itself fails. */
+struct sg_check_counts {
+	uint64_t runs, checkpoints, blobs, bad;
+};
+typedef void (*sg_check_report)(void *ctx, const char *what);
+int sg_checkpoint_check(struct sg_txn *t, sg_check_report report, void *ctx,
+	struct sg_check_counts *ret, struct sg_error *err);
+
 #endif
