@@ -108,6 +108,7 @@ struct sg_rules {
 	bool dirty;	     /* an error or halt: rebuild before the next step */
 	struct sg_buf said;  /* what CLIPS printed as errors */
 	int64_t deadline_us; /* of the step */
+	int64_t cpu_from_us; /* of this thread, when the step began */
 	long memory_base;    /* bytes of the prepared environment */
 	struct sg_provenance provenance;
 	struct sg_error *failure; /* where the sandbox's own functions report, during a step */
@@ -136,5 +137,9 @@ void sg_facts_drop_provenance(struct sg_rules *r);
 int sg_facts_failed(struct sg_rules *r, struct sg_error *err);
 /* rules.c: index + 1 of a construct is kept in its rules' headers. */
 int sg_rules_build_all(struct sg_rules *r, struct sg_error *err);
+
+/* rules.c: has the step used up its time? By the clock first; but a thread that others kept from
+ * the processor has not worked for that long. */
+bool sg_rules_late(const struct sg_rules *r);
 
 #endif

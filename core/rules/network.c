@@ -220,7 +220,7 @@ int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error 
 	if ((int64_t)FactData(r->env)->NumberOfFacts >= r->limits.facts)
 		return sg_error_set(err, SG_ELIMIT, "rule-facts", "more than %lld facts",
 			(long long)r->limits.facts);
-	if (sg_clock_monotonic_us() > r->deadline_us)
+	if (sg_rules_late(r))
 		return sg_error_set(err, SG_ELIMIT, "rule-timeout",
 			"the rules of one step took longer than %lld ms",
 			(long long)(r->limits.wall_us / 1000));

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "rules/internal.h"
 
 #define DEFAULT_FIRINGS 10000
@@ -222,6 +224,29 @@ static void mark_agenda(struct sg_rules_outcome *o)
 				(void)json_object_set_new(one, "fired", json_true());
 }
 
+/* An action object as the IR's: slots that were left out are absent, and what a text slot holds of
+ * another type is that type again. */
+static json_t *action_of(json_t *slots)
+{
+	json_t *out = json_object(), *v;
+	const char *key;
+	json_object_foreach (slots, key, v) {
+		json_t *typed = NULL;
+		const char *s = json_string_value(v);
+		char *end = NULL;
+		if ((s && !*s) || (json_is_array(v) && !json_array_size(v)))
+			continue;
+		if (strcmp(key, "interrupt_payload") == 0)
+			(void)sg_json_parse(s, strlen(s), &typed, NULL);
+		else if (strcmp(key, "timeout") == 0 && s && (s[0] >= '0' && s[0] <= '9')) {
+			double seconds = strtod(s, &end);
+			typed = *end ? NULL : json_real(seconds);
+		}
+		(void)json_object_set_new(out, key, typed ? typed : json_incref(v));
+	}
+	return out;
+}
+
 /* The engine knows seven kinds; the original's native decisions become them. NULL: no action. */
 static json_t *translate(const struct fact *f, const struct sg_rules *r)
 {
@@ -240,7 +265,7 @@ static json_t *translate(const struct fact *f, const struct sg_rules *r)
 		out = json_pack(
 			"{s:s, s:O*}", "kind", "goto", "target", json_object_get(slots, from));
 	} else if (kind && strcmp(kind, "allow") != 0 && strcmp(kind, "scope") != 0) {
-		out = json_incref(slots);
+		out = action_of(slots);
 	}
 	json_decref(slots);
 	return out;
@@ -262,6 +287,19 @@ static int take_actions(
 	return f->actions ? 0 : sg_error_nomem(err);
 }
 
+static int64_t thread_cpu_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+bool sg_rules_late(const struct sg_rules *r)
+{
+	return sg_clock_monotonic_us() > r->deadline_us &&
+	       thread_cpu_us() - r->cpu_from_us > r->limits.wall_us;
+}
+
 static int check_after(struct sg_rules *r, const struct sg_rules_outcome *o, struct sg_error *err)
 {
 	int e = sg_facts_failed(r, err);
@@ -271,7 +309,7 @@ static int check_after(struct sg_rules *r, const struct sg_rules_outcome *o, str
 		e = sg_error_set(err, SG_ELIMIT, "rule-memory",
 			"the rules of one step used more than %lld MiB",
 			(long long)(r->limits.memory >> 20));
-	else if (sg_clock_monotonic_us() > r->deadline_us)
+	else if (sg_rules_late(r))
 		e = sg_error_set(err, SG_ELIMIT, "rule-timeout",
 			"the rules of one step took longer than %lld ms",
 			(long long)(r->limits.wall_us / 1000));
@@ -376,6 +414,7 @@ int sg_rules_run(struct sg_rules *r, const struct sg_rules_step *in, struct sg_r
 	sg_buf_reset(&r->said);
 	r->failure = &failure;
 	r->deadline_us = sg_clock_monotonic_us() + r->limits.wall_us;
+	r->cpu_from_us = thread_cpu_us();
 	int e = run_step(r, in, &o, err);
 	r->failure = NULL;
 	if (e < 0) {
