@@ -80,7 +80,7 @@ class Envoy:
     def validate(self):
         r = subprocess.run(self.command("--mode", "validate"), capture_output=True, text=True,
                            timeout=60)
-        return r.returncode, r.stderr
+        return r.returncode, r.stderr + r.stdout
 
     def start(self, timeout=30):
         self.out = open(self.dir / "envoy.log", "wb")
