@@ -129,6 +129,7 @@ int sg_carried_parse(struct frame *f, const json_t *j, struct sg_error *err)
 void sg_frame_finish(struct frame *f)
 {
 	json_decref(f->state);
+	json_decref(f->plan);
 	sg_text_unref(f->state_text);
 	for (size_t i = 0; i < f->n_facts; i++) {
 		free(f->facts[i].template_name);

@@ -59,7 +59,7 @@ static bool pack_action(const json_t *j, struct sg_action *ret)
 		const char *name;
 		enum sg_action_kind kind;
 	} names[] = {{"goto", SG_GOTO}, {"halt", SG_HALT}, {"retry", SG_RETRY},
-		{"interrupt", SG_INTERRUPT}};
+		{"interrupt", SG_INTERRUPT}, {"parallel", SG_PARALLEL}};
 	const char *kind = text_of(j, "kind");
 	for (size_t i = 0; kind && i < SG_ARRAY_LEN(names); i++) {
 		if (strcmp(kind, names[i].name) != 0)
@@ -91,6 +91,43 @@ static int count_pack_actions(const struct sg_rules_outcome *o, size_t *ret)
 	return n ? 1 : 0;
 }
 
+/* The targets of a pack's parallel action, borrowed from j in an array of our own. */
+static int pack_targets(const json_t *j, struct sg_action *a, struct sg_error *err)
+{
+	const json_t *list = json_object_get(j, "targets");
+	size_t n = json_array_size(list);
+	a->join = json_object_get(j, "join") ? text_of(j, "join") : (char *)(uintptr_t) "";
+	a->strategy =
+		json_object_get(j, "strategy") ? text_of(j, "strategy") : (char *)(uintptr_t) "all";
+	a->targets = calloc(n + 1, sizeof(*a->targets));
+	if (!a->targets)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < n; i++)
+		a->targets[i] = (char *)(uintptr_t)json_string_value(json_array_get(list, i));
+	a->n_targets = n;
+	return 0;
+}
+
+/* A pack knows no graph, so its nodes are looked up when it decides. */
+static int check_nodes(const struct sg_graph *g, const struct sg_action *a, const char *rule_id,
+	struct sg_error *err)
+{
+	const char *bad = NULL;
+	bool parallel = a->kind == SG_PARALLEL;
+	if ((a->kind == SG_GOTO || a->kind == SG_RETRY) &&
+		(!a->target || sg_graph_find_node(g, a->target) < 0))
+		bad = a->target ? a->target : "";
+	if (parallel && (!a->n_targets || (a->join[0] && sg_graph_find_node(g, a->join) < 0)))
+		bad = a->n_targets ? a->join : "";
+	for (size_t i = 0; parallel && i < a->n_targets; i++)
+		if (!a->targets[i] || sg_graph_find_node(g, a->targets[i]) < 0)
+			bad = a->targets[i] ? a->targets[i] : "";
+	if (!bad)
+		return 0;
+	return sg_error_set(err, SG_EINVALID, "unknown-target",
+		"rule %s leads to \"%s\", which is no node of this graph", rule_id, bad);
+}
+
 static int consider_pack(struct decision *d, const struct prepared *g, const struct sg_firing *f,
 	struct sg_error *err)
 {
@@ -100,11 +137,12 @@ static int consider_pack(struct decision *d, const struct prepared *g, const str
 		struct sg_action *a = &d->made[d->n_made];
 		if (!pack_action(one, a))
 			continue;
-		if (a->target && sg_graph_find_node(g->graph, a->target) < 0)
-			return sg_error_set(err, SG_EINVALID, "unknown-target",
-				"rule %s leads to \"%s\", which is no node of this graph",
-				f->rule_id, a->target);
-		d->n_made++;
+		d->n_made++; /* from here on sg_decision_finish frees its targets */
+		int r = a->kind == SG_PARALLEL ? pack_targets(one, a, err) : 0;
+		if (r == 0)
+			r = check_nodes(g->graph, a, f->rule_id, err);
+		if (r < 0)
+			return r;
 		consider(d, a, f->rule_id);
 	}
 	return 0;
@@ -122,7 +160,7 @@ int sg_decide(const struct prepared *g, const struct sg_rules_outcome *o, struct
 		if (f->rule < 0) {
 			int r = consider_pack(&d, g, f, err);
 			if (r < 0) {
-				free(d.made);
+				sg_decision_finish(&d);
 				return r;
 			}
 			continue;
@@ -137,11 +175,14 @@ int sg_decide(const struct prepared *g, const struct sg_rules_outcome *o, struct
 
 void sg_decision_finish(struct decision *d)
 {
+	for (size_t i = 0; i < d->n_made; i++)
+		free(d->made[i].targets);
 	free(d->made);
 	d->made = NULL;
+	d->n_made = 0;
 }
 
-static json_t *action_json(const struct sg_action *a)
+json_t *sg_action_json(const struct sg_action *a)
 {
 	switch (a->kind) {
 	case SG_GOTO: return json_pack("{s:s, s:s}", "kind", "goto", "target", a->target);
@@ -176,9 +217,9 @@ int sg_decision_json(const struct decision *d, struct sg_buf *out, struct sg_err
 		sg_buf_addf(out, "{\"kind\":\"goto\",\"target\":\"%s\"}", d->action->target);
 		return 0;
 	}
-	json_t *j = action_json(d->action);
+	json_t *j = sg_action_json(d->action);
 	if (j && d->kind == GO_INTERRUPT && d->beside)
-		(void)json_object_set_new(j, "then", action_json(d->beside));
+		(void)json_object_set_new(j, "then", sg_action_json(d->beside));
 	int r = j ? sg_json_canonical(j, out, err) : sg_error_nomem(err);
 	json_decref(j);
 	return r;

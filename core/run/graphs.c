@@ -86,17 +86,6 @@ static int compile(struct prepared *p, struct sg_error *err)
 	return r;
 }
 
-static int check_built(const struct sg_graph *g, struct sg_error *err)
-{
-	bool parallel = g->n_parallel > 0;
-	for (size_t i = 0; i < g->n_rules; i++)
-		for (size_t k = 0; k < g->rules[i].n_actions; k++)
-			parallel |= g->rules[i].actions[k].kind == SG_PARALLEL;
-	return parallel ? sg_error_set(err, SG_EINVALID, NULL,
-				  "%s: this version does not run parallel branches", g->path)
-			: 0;
-}
-
 int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
 	const char *from, struct sg_error *err)
 {
@@ -108,7 +97,7 @@ int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph
 	p->engine = e;
 	p->graph = g;
 	p->from = strdup(from);
-	int r = g->n_nodes ? check_built(g, err)
+	int r = g->n_nodes ? sg_parallel_check(g, err)
 			   : sg_error_set(err, SG_EINVALID, NULL, "%s: no nodes", g->path);
 	if (r == 0)
 		r = prepare_nodes(p, err);

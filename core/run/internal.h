@@ -31,6 +31,7 @@
 #define SG_RUN_CARRIED_FACTS 1000 /* that a run carries from step to step */
 #define SG_RUN_TURN_STEPS 32	  /* steps of one run before others have their turn */
 #define SG_RUN_DISPATCH_US 4000	  /* of stepping before the loop gets its turn */
+#define SG_RUN_CHECKPOINT_RETRY_US 5000000 /* after an idle checkpoint that failed */
 #define SG_RUN_NO_SPACE_RETRY_MS 500
 #define SG_RUN_SPARE_BATCHES 8
 
@@ -74,6 +75,7 @@ struct frame {
 	size_t n_facts, cap_facts, n_seen;
 	int node; /* to execute next */
 	bool first;
+	json_t *plan; /* owned: the parallel branches under way (parallel.c), or NULL */
 };
 
 enum run_phase {
@@ -212,6 +214,7 @@ struct writer {
 	/* the writer's own */
 	struct sg_store *store;
 	struct sg_audit *audit;
+	int64_t checkpoint_after_us; /* after a failed idle checkpoint: not before then */
 	int event_fd;
 };
 
@@ -308,6 +311,20 @@ void sg_writer_stop(struct writer *w); /* after what is queued is written */
 void sg_writer_push(struct writer *w, struct batch *b);
 struct batch *sg_writer_take_done(struct writer *w);
 
+struct step;
+/* parallel.c */
+int sg_parallel_check(const struct sg_graph *g, struct sg_error *err);
+/* action: the next_action of a checkpoint, with what is done already or without. */
+int sg_parallel_begin(struct run *r, const json_t *action, struct sg_error *err);
+int sg_parallel_begin_text(struct run *r, const char *action, struct sg_error *err);
+/* Before r->f.node is executed: when a block begins there, begins it. */
+int sg_parallel_enter(struct run *r, struct sg_error *err);
+/* May a branch fail without failing the run? */
+bool sg_parallel_tolerates(const struct run *r);
+/* A branch's node has run (update) or failed: the next branch, or the join. */
+int sg_parallel_branch(struct step *s, const json_t *update, const struct sg_error *failure,
+	struct sg_error *err);
+
 /* decide.c */
 enum decision_kind { GO_ON, GO_INTERRUPT, GO_HALT, GO_TO, GO_RETRY, GO_PARALLEL };
 struct decision {
@@ -321,6 +338,8 @@ struct decision {
 int sg_decide(const struct prepared *g, const struct sg_rules_outcome *o, struct decision *ret,
 	struct sg_error *err);
 void sg_decision_finish(struct decision *d);
+/* An action that decides, as the IR writes it; new, NULL when out of memory. */
+json_t *sg_action_json(const struct sg_action *a);
 /* Canonical JSON of what was decided, for Checkpoint.next_action; nothing for GO_ON. */
 int sg_decision_json(const struct decision *d, struct sg_buf *out, struct sg_error *err);
 

@@ -19,6 +19,8 @@ static json_t *text_or_null(const char *s)
 
 static json_t *move_json(const struct sg_action *a)
 {
+	if (a && a->kind == SG_PARALLEL)
+		return sg_action_json(a);
 	if (!a || !a->target)
 		return json_null();
 	return json_pack("{s:s, s:s, s:I}", "kind", a->kind == SG_RETRY ? "retry" : "goto",
@@ -225,6 +227,15 @@ static int go_on(struct step *s, const json_t *then, struct sg_error *err)
 			return rc;
 		s->action = action.data;
 		s->to_node = target;
+	} else if (json_object_get(then, "targets")) {
+		int rc = sg_json_canonical(then, &action, err);
+		if (rc == 0)
+			rc = sg_parallel_begin(r, then, err);
+		if (rc < 0)
+			return rc;
+		s->action = action.data;
+		s->to_node = g->nodes[r->f.node].id;
+		return sg_step_commit(s, err);
 	} else if ((size_t)r->f.node + 1 < g->n_nodes) {
 		s->to_node = g->nodes[r->f.node + 1].id;
 	}

@@ -57,6 +57,11 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 		return rc;
 	const char *kind = json_string_value(json_object_get(next, "kind")),
 		   *target = json_string_value(json_object_get(next, "target"));
+	if (kind && strcmp(kind, "parallel") == 0) {
+		rc = sg_parallel_begin(r, next, err);
+		json_decref(next);
+		return rc;
+	}
 	if (target)
 		node = sg_graph_find_node(g, target);
 	else if (!opens_interrupt(c))

@@ -184,6 +184,8 @@ static const char *target_of(const struct step *s, int here)
 	const struct sg_graph *g = s->run->f.graph->graph;
 	if (s->d.action && s->d.action->target)
 		return s->d.action->target;
+	if (s->d.kind == GO_PARALLEL)
+		return s->d.action->targets[0];
 	if (s->d.kind == GO_ON && (size_t)here + 1 < g->n_nodes)
 		return g->nodes[here + 1].id;
 	return "";
@@ -200,6 +202,8 @@ static int follow(struct step *s, bool halt, struct sg_error *err)
 	}
 	if (s->d.kind == GO_TO || s->d.kind == GO_RETRY)
 		return sg_run_follow(s, s->d.action, err);
+	if (s->d.kind == GO_PARALLEL)
+		return sg_parallel_begin_text(r, s->action, err);
 	sg_run_go(r, r->f.node + 1);
 	return 0;
 }
@@ -286,15 +290,37 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		.reason = "",
 		.rule_id = "",
 		.to_node = ""};
-	int rc = sg_step_merge(r, x->update, err);
+	int rc = r->f.plan ? 0 : sg_step_merge(r, x->update, err);
 	if (rc == 0 && x->record && sg_step_record(&s, json_incref(x->record)) < 0)
 		rc = sg_error_nomem(err);
-	if (rc == 0 && outcome == SG_EXEC_INTERRUPT)
+	if (rc == 0 && r->f.plan)
+		rc = sg_parallel_branch(&s, x->update, NULL, err);
+	else if (rc == 0 && outcome == SG_EXEC_INTERRUPT)
 		rc = sg_interrupt_open(&s, x->ask, NULL, true, err);
 	else if (rc == 0)
 		rc = sg_step_decide(&s, outcome == SG_EXEC_HALT, err);
 	sg_step_finish(&s);
 	return rc;
+}
+
+/* A failed node fails its run, unless it is a branch that need not succeed. */
+static void node_failed(struct run *r, const struct sg_node *node, const struct sg_error *why)
+{
+	struct sg_error err;
+	if (!sg_parallel_tolerates(r)) {
+		sg_run_fail(r, "node", why);
+		return;
+	}
+	struct step s = {.run = r,
+		.node_id = node->id,
+		.ts_us = sg_clock_utc_us(),
+		.on_path = true,
+		.reason = "",
+		.rule_id = "",
+		.to_node = ""};
+	if (sg_parallel_branch(&s, NULL, why, &err) < 0)
+		sg_run_fail(r, "rule", &err);
+	sg_step_finish(&s);
 }
 
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
@@ -305,7 +331,7 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 		r->exec = NULL;
 		r->phase = PHASE_READY;
 		if (failure)
-			sg_run_fail(r, "node", failure);
+			node_failed(r, x->node, failure);
 		else if (complete(r, x, SG_EXEC_DONE, &err) < 0)
 			sg_run_fail(r, "rule", &err);
 		if (r->phase == PHASE_READY)
@@ -338,6 +364,10 @@ static void one_step(struct run *r)
 		sg_run_fail(r, "runtime", &err);
 		return;
 	}
+	if (sg_parallel_enter(r, &err) < 0) {
+		sg_run_fail(r, "runtime", &err);
+		return;
+	}
 	const struct sg_node_kind *kind = g->kinds[r->f.node];
 	if (kind->outside && r->inflight) {
 		r->phase = PHASE_DURABLE;
@@ -363,7 +393,7 @@ static void one_step(struct run *r)
 		return;
 	}
 	if (outcome < 0)
-		sg_run_fail(r, "node", &err);
+		node_failed(r, x->node, &err);
 	else if (complete(r, x, outcome, &err) < 0)
 		sg_run_fail(r, "rule", &err);
 	sg_exec_free(x);

@@ -160,6 +160,70 @@ RUN = [
     ),
 ]
 
+BRANCHES = (
+    "nodes:\n  - {id: node_a, kind: echo}\n"
+    + "  - {id: node_b, kind: template, config: {template: \"L {message}{right}\", out: left}}\n"
+    + "  - {id: node_c, kind: template, config: {template: \"R {message}{left}\", out: right}}\n"
+    + "  - {id: node_d, kind: halt}\n"
+    + "state_schema: {message: str, left: str, right: str}\n"
+)
+RUN += [
+    Case(
+        "tests/fixtures/sample-graph-phase3.yaml",
+        HEAD
+        + "nodes: [{id: node_a, kind: echo}, {id: node_b, kind: echo}, {id: node_c, kind: echo}, {id: node_d, kind: halt}]\n"
+        + MESSAGE
+        + "parallel: [{targets: [node_b, node_c], join: node_d, strategy: all}]\n"
+        + "rules:\n  - {id: r-fanout, when: \"(initial-fact)\", then: [{kind: parallel, targets: [node_b, node_c], join: node_d, strategy: all}]}\n"
+        + "  - {id: r-join, when: \"?n <- (node-id (id node_d))\", then: [{kind: halt, reason: joined}]}\n",
+        {"message": "m"},
+        path=("node_a", "node_b", "node_c", "node_d"),
+        state={"message": "m"},
+        reason="joined",
+    ),
+    Case(
+        "docs/reference/ir-schema.md (a parallel block)",
+        HEAD + BRANCHES + "parallel: [{targets: [node_b, node_c], join: node_d}]\n",
+        {"message": "m"},
+        path=("node_a", "node_b", "node_c", "node_d"),
+        state={"message": "m", "left": "L m", "right": "R m"},
+        reason="reached node_d",
+        note="both branches see the state before the block; the original keeps only the last branch's writes",
+    ),
+    Case(
+        "docs/reference/ir-schema.md (strategy any)",
+        HEAD + BRANCHES + "parallel: [{targets: [node_b, node_c], join: node_d, strategy: any}]\n",
+        {"message": "m"},
+        path=("node_a", "node_b", "node_d"),
+        state={"message": "m", "left": "L m", "right": ""},
+        reason="reached node_d",
+        note="first in the order of the targets, so that equal runs are equal",
+    ),
+    Case(
+        "docs/reference/ir-schema.md (parallel beside an interrupt)",
+        HEAD
+        + BRANCHES
+        + "rules:\n  - id: ask\n    when: {node: node_a}\n    then:\n"
+        + "      - {kind: interrupt, prompt: go}\n      - {kind: parallel, targets: [node_b, node_c], join: node_d}\n",
+        {"message": "m"},
+        answers=("yes",),
+        path=("node_a", "node_b", "node_c", "node_d"),
+        state={"message": "m", "left": "L m", "right": "R m"},
+        reason="reached node_d",
+    ),
+    Case(
+        "docs/reference/ir-schema.md (two branches write one field)",
+        HEAD
+        + BRANCHES.replace("out: right", "out: left")
+        + "parallel: [{targets: [node_b, node_c], join: node_d}]\n",
+        {"message": "m"},
+        path=("node_a", "node_b"),
+        state={"message": "m", "left": "", "right": ""},
+        status="failed",
+        note="fails with parallel-write-conflict; the original drops one of the two",
+    ),
+]
+
 SMITHS = ("adapter", "graph", "ml", "node", "pack", "plugin", "skill", "store", "tool", "trigger")
 CANNOT = [
     Case(
@@ -206,15 +270,6 @@ CANNOT = [
         )
         for n in (4, 5)
     ],
-    Case(
-        "tests/fixtures/sample-graph-phase3.yaml",
-        HEAD
-        + MESSAGE
-        + "nodes: [{id: node_a, kind: echo}, {id: node_b, kind: echo}, {id: node_c, kind: echo}, {id: node_d, kind: halt}]\n"
-        + "parallel: [{targets: [node_b, node_c], join: node_d, strategy: all}]\n",
-        refused="parallel",
-        why="parallel branches are not in this build",
-    ),
     Case(
         "tests/fixtures/triage_no_nautilus.yaml",
         HEAD
