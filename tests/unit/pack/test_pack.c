@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/ed25519.h"
 #include "base/file.h"
 #include "pack/blake3.h"
@@ -395,6 +396,22 @@ static const struct {
 	{"id: [\n", "/manifest.yaml:2:1: "},
 };
 
+/* The bar is 5 ms a pack; the bound leaves room for a loaded machine. */
+static void loading_is_quick(void **state)
+{
+	struct site s = make_site(state);
+	int64_t start = sg_clock_monotonic_us();
+	for (int i = 0; i < 20; i++) {
+		struct sg_pack *p = NULL;
+		assert_int_equal(load(s.pack, s.pub, NULL, &p, NULL), 0);
+		sg_pack_destroy(p);
+	}
+	int64_t each = (sg_clock_monotonic_us() - start) / 20;
+	print_message("verify and load: %lld us\n", (long long)each);
+	assert_true(each < 50000);
+	free_site(&s);
+}
+
 static void broken_manifests_are_neither_signed_nor_loaded(void **state)
 {
 	struct site s = make_site(state);
@@ -425,6 +442,7 @@ int main(void)
 		WITH_DIR(altered_tokens_are_refused),
 		WITH_DIR(another_key_is_not_trusted),
 		WITH_DIR(first_use_is_pinned_and_drift_refused),
+		WITH_DIR(loading_is_quick),
 		WITH_DIR(broken_manifests_are_neither_signed_nor_loaded),
 	};
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);
