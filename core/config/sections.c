@@ -4,6 +4,34 @@
 #include "config/keys.h"
 
 const struct sg_section sg_sections[] = {
+	{"audit", false,
+		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+		"\"signing_key\":{\"type\":\"string\",\"description\":\"PEM file (mode 0600) of "
+		"the "
+		"Ed25519 key that signs checkpoints; none = nothing is signed.\"},"
+		"\"previous_signing_key\":{\"type\":\"string\",\"description\":\"The key that "
+		"signed so far, for the one start at which signing_key is new.\"},"
+		"\"origin\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200,"
+		"\"description\":\"Name of the log in its checkpoints; without it "
+		"stargraph/<install "
+		"id>.\"},"
+		"\"every_records\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":1000000000,"
+		"\"default\":10000,\"description\":\"A checkpoint is signed after so many "
+		"records.\"},"
+		"\"every_seconds\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":31536000,"
+		"\"default\":300,\"description\":\"And so long after the first record that none "
+		"covers.\"},"
+		"\"rotate_bytes\":{\"type\":\"integer\",\"minimum\":0,"
+		"\"maximum\":1000000000000000,\"default\":0,\"description\":\"A new file is begun "
+		"when "
+		"the log has this size; 0 = never.\"},"
+		"\"rotate_seconds\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":3153600000,"
+		"\"default\":0,\"description\":\"And when its first line is so old; 0 = never.\"},"
+		"\"redact\":{\"type\":\"array\",\"maxItems\":256,\"items\":{\"type\":\"string\","
+		"\"minLength\":1},\"description\":\"Names of members whose values are written to "
+		"the "
+		"log as their SHA-256 only.\"}}}",
+		"Signing, rotation and redaction of the audit log."},
 	{"packs", false,
 		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
 		"\"allow\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1},"

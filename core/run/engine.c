@@ -70,6 +70,8 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 		audit = path;
 	}
 	r = sg_audit_open(&e->writer.audit, e->store, audit, &repaired, err);
+	if (r == 0 && o->audit)
+		r = sg_audit_configure(e->writer.audit, o->audit, err);
 	if (r < 0)
 		return r;
 	e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

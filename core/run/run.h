@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit/audit.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
 #include "embed/embed.h"
@@ -29,8 +30,9 @@ size_t sg_run_kinds(struct sg_kind_spec ret[SG_RUN_MAX_KINDS]);
 bool sg_run_embeds(const struct sg_graph *g);
 
 struct sg_engine_options {
-	const char *state_dir, *audit_path; /* audit_path NULL = in state_dir */
-	bool cleared;			    /* refuse graphs with write or external side effects */
+	const char *state_dir, *audit_path;   /* audit_path NULL = in state_dir */
+	const struct sg_audit_options *audit; /* NULL = nothing is signed, rotated or redacted */
+	bool cleared; /* refuse graphs with write or external side effects */
 	bool allow_side_effects;
 	const struct sg_mounts *mounts; /* rule packs (mounts.h), borrowed; NULL = none */
 	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */

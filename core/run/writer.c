@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "run/internal.h"
 
@@ -175,12 +176,45 @@ static int write_group(struct writer *w, struct batch *group, struct sg_error *e
 	return r;
 }
 
+/* Microseconds until the audit wants its signed checkpoint; below 0 = now. */
+static int64_t until_checkpoint(const struct writer *w)
+{
+	int64_t due = sg_audit_due_us(w->audit);
+	if (due < w->checkpoint_after_us)
+		due = w->checkpoint_after_us;
+	return due == INT64_MAX ? due : due - sg_clock_monotonic_us();
+}
+
+/* With the lock held; returns with it held, after a signal or when the checkpoint is due. */
+static void wait_for_work(struct writer *w)
+{
+	int64_t us = until_checkpoint(w);
+	struct timespec until;
+	if (us == INT64_MAX) {
+		(void)pthread_cond_wait(&w->wake, &w->lock);
+		return;
+	}
+	if (us > 0) {
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		us += until.tv_nsec / 1000;
+		until.tv_sec += us / 1000000;
+		until.tv_nsec = us % 1000000 * 1000;
+		(void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+		return;
+	}
+	/* A failure shows again with the next batch, which has somebody to tell it to. */
+	(void)pthread_mutex_unlock(&w->lock);
+	if (sg_audit_checkpoint(w->audit, NULL) < 0)
+		w->checkpoint_after_us = sg_clock_monotonic_us() + SG_RUN_CHECKPOINT_RETRY_US;
+	(void)pthread_mutex_lock(&w->lock);
+}
+
 static struct batch *take(struct writer *w)
 {
 	(void)pthread_mutex_lock(&w->lock);
 	while (!w->queue && !w->stop) {
 		atomic_store(&w->idle, true);
-		(void)pthread_cond_wait(&w->wake, &w->lock);
+		wait_for_work(w);
 	}
 	atomic_store(&w->idle, false);
 	struct batch *group = w->queue;
@@ -217,6 +251,9 @@ static void *writer_main(void *arg)
 			failed = write_group(w, group, &err);
 		report(w, group, failed, &err);
 	}
+	/* What was decided is durable already; without this it is only not signed yet. */
+	if (!failed)
+		(void)sg_audit_checkpoint(w->audit, NULL);
 	return NULL;
 }
 

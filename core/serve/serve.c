@@ -104,7 +104,10 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 	int r = sg_mounts_from_config(&s->mounts, c, err);
 	if (r < 0)
 		return r;
+	struct sg_audit_options audit;
+	sg_audit_options_read(json_object_get(c->file, "audit"), &audit);
 	struct sg_engine_options o = {.state_dir = c->state_dir,
+		.audit = &audit,
 		.mounts = s->mounts,
 		.audit_path = c->audit_path,
 		.cleared = c->profile == SG_PROFILE_CLEARED,
