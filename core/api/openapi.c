@@ -86,7 +86,8 @@ static void put_responses(struct sg_buf *b, const struct sg_route *r)
 		put_problem(b, 403, "Not granted");
 	}
 	for (const char *e = r->errors; e && *e; e += strcspn(e, " "), e += *e == ' ')
-		put_problem(b, atoi(e), atoi(e) == 404 ? "Not found" : "In another state");
+		put_problem(b, (int)strtol(e, NULL, 10),
+			strncmp(e, "404", 3) == 0 ? "Not found" : "In another state");
 	if (strcmp(r->method, "POST") == 0) {
 		put_problem(b, 413, "Too large");
 		put_problem(b, 415, "Not application/json");

@@ -34,7 +34,7 @@ static void python_float(double v, struct sg_buf *out)
 			break;
 	}
 	char *e = strchr(digits, 'e');
-	int exponent = atoi(e + 1);
+	int exponent = (int)strtol(e + 1, NULL, 10);
 	char *last = e - 1; /* digits look like -d.ddd…e±xx */
 	while (*last == '0')
 		last--;

@@ -130,7 +130,7 @@ static int read_type(
 {
 	for (size_t i = 0; i < SG_ARRAY_LEN(types); i++)
 		if (strlen(types[i].name) == n && strncasecmp(types[i].name, s, n) == 0) {
-			(void)strcpy(ret_oid, types[i].oid);
+			(void)snprintf(ret_oid, OID_TEXT, "%s", types[i].oid);
 			return 0;
 		}
 	char word[OID_TEXT];

@@ -286,7 +286,7 @@ static int open_unix(struct sg_server *s, struct sg_error *err)
 	if (strlen(c->socket_path) >= sizeof(a.sun_path))
 		return sg_error_set(err, SG_EREFUSED, NULL, "socket_path %s: longer than %zu bytes",
 			c->socket_path, sizeof(a.sun_path) - 1);
-	(void)strcpy(a.sun_path, c->socket_path);
+	memcpy(a.sun_path, c->socket_path, strlen(c->socket_path));
 	int r = clear_stale(&a, err);
 	if (r < 0)
 		return r;
