@@ -29,6 +29,7 @@ extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_new;
 extern const struct sg_verb sg_verb_pack;
+extern const struct sg_verb sg_verb_cancel, sg_verb_inspect, sg_verb_respond, sg_verb_resume;
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
 extern const struct sg_verb sg_verb_simulate;

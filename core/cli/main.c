@@ -11,13 +11,17 @@
 
 /* Sorted by name. */
 static const struct sg_verb *const verbs[] = {
+	&sg_verb_cancel,
 	&sg_verb_compile,
 	&sg_verb_config,
 	&sg_verb_doctor,
 	&sg_verb_embed,
+	&sg_verb_inspect,
 	&sg_verb_model,
 	&sg_verb_new,
 	&sg_verb_pack,
+	&sg_verb_respond,
+	&sg_verb_resume,
 	&sg_verb_run,
 	&sg_verb_serve,
 	&sg_verb_simulate,

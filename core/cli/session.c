@@ -70,15 +70,21 @@ void sg_session_close(struct sg_session *s)
 	*s = (struct sg_session){0};
 }
 
+int sg_session_turn(struct sg_session *s, struct sg_error *err)
+{
+	struct pollfd p = {.fd = sg_engine_fd(s->engine), .events = POLLIN};
+	if (poll(&p, 1, sg_engine_timeout_ms(s->engine)) < 0 && errno != EINTR)
+		return sg_error_errno(err, errno, "poll");
+	sg_engine_dispatch(s->engine);
+	return sg_engine_failed(s->engine, err) ? -err->code : 0;
+}
+
 int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err)
 {
 	while (!*done) {
-		struct pollfd p = {.fd = sg_engine_fd(s->engine), .events = POLLIN};
-		if (poll(&p, 1, sg_engine_timeout_ms(s->engine)) < 0 && errno != EINTR)
-			return sg_error_errno(err, errno, "poll");
-		sg_engine_dispatch(s->engine);
-		if (!*done && sg_engine_failed(s->engine, err))
-			return -err->code;
+		int r = sg_session_turn(s, err);
+		if (r < 0 && !*done)
+			return r;
 	}
 	return 0;
 }

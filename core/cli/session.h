@@ -24,6 +24,7 @@ int sg_session_open(struct sg_session *s, const char *state_dir, const char *mod
 int sg_session_open_with(struct sg_session *s, const char *state_dir, const char *model,
 	bool with_model, const char *const *packs, size_t n_packs, struct sg_error *err);
 void sg_session_close(struct sg_session *s);
+int sg_session_turn(struct sg_session *s, struct sg_error *err); /* waits and turns once */
 /* Turns the engine until *done. */
 int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err);
 
