@@ -6,9 +6,9 @@
 #include <cmocka.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/ed25519.h"
 #include "base/file.h"
 #include "pack/blake3.h"
@@ -396,19 +396,26 @@ static const struct {
 	{"id: [\n", "/manifest.yaml:2:1: "},
 };
 
-/* The bar is 5 ms a pack; the bound leaves room for a loaded machine. */
+static int64_t cpu_us(void)
+{
+	struct timespec t;
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* The bar is 5 ms a pack; measured as processor time, so that a loaded machine does not matter. */
 static void loading_is_quick(void **state)
 {
 	struct site s = make_site(state);
-	int64_t start = sg_clock_monotonic_us();
+	int64_t start = cpu_us();
 	for (int i = 0; i < 20; i++) {
 		struct sg_pack *p = NULL;
 		assert_int_equal(load(s.pack, s.pub, NULL, &p, NULL), 0);
 		sg_pack_destroy(p);
 	}
-	int64_t each = (sg_clock_monotonic_us() - start) / 20;
-	print_message("verify and load: %lld us\n", (long long)each);
-	assert_true(each < 50000);
+	int64_t each = (cpu_us() - start) / 20;
+	print_message("verify and load: %lld us of processor time\n", (long long)each);
+	assert_true(each < 5000);
 	free_site(&s);
 }
 
