@@ -134,3 +134,32 @@ CORPUS = {
 def expected(door, attack):
     row = CORPUS.get(f"{attack.group}: {attack.name}") or CORPUS[attack.group]
     return row[DOORS.index(door)]
+
+
+def markdown():
+    out = ["# What each door does, case by case", "",
+           "Printed by `python3 tests/e2e/edge/matrix.py` from the table that the tests of "
+           "`tests/e2e/edge` hold the", "doors to. *module*, *envoy* and *plain* are the files in "
+           "`deploy/nginx` and `envoy` as shipped; *direct* is", "the core's own TLS.", "",
+           "## Attacks", ""]
+    out += [f"- **{k}**: {v}." for k, v in MEANING.items()]
+    out += ["", "Whatever the outcome, the identity that reaches the core is the certificate's. A "
+            "row with a colon is one attack", "that fares otherwise than its group; each attack "
+            "itself is in `corpus.py`.", "",
+            "| attack | " + " | ".join(DOORS) + " |", "|---" * 5 + "|"]
+    out += [f"| {k.replace('|', chr(92) + '|')} | " + " | ".join(row) + " |"
+            for k, row in CORPUS.items()]
+    out += ["", "## Strange certificates", "",
+            "A request that no grant covers: *denied* (403) is a known actor, the same at each "
+            "door; *nobody* is 401; else", "the status, or a failed handshake.", "",
+            "| certificate | " + " | ".join(DOORS) + " |", "|---" * 5 + "|"]
+    word = {SOMEBODY: "denied", NOBODY: "nobody", (400, False): "400", (0, False): "no handshake"}
+    out += [f"| {k} | " + " | ".join(word[x] for x in row) + " |" for k, row in ACTORS.items()]
+    out += ["", "## What the core learns", "", "| | " + " | ".join(DOORS) + " |", "|---" * 5 + "|"]
+    out += [f"| {k} | " + " | ".join("yes" if k in CARRIES[d] else "no" for d in DOORS) + " |"
+            for k in CARRIES["module"]]
+    return "\n".join(out) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -5,7 +5,8 @@ from coredoor import Door
 from corpus import ATTACKS
 from doors import OPEN, PROXIES
 from judge import judge, judge_direct
-from matrix import expected
+from matrix import CORPUS, expected, markdown
+from nginx import TOP
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -32,3 +33,12 @@ def direct(pki, tmp_module):
 def test_attack_at_the_direct_door(direct, pki, attack):
     outcome, reply = judge_direct(direct, pki, attack)
     assert outcome == expected("direct", attack), reply
+
+
+def test_the_printed_matrix_is_this_one():
+    assert (TOP / "docs/security/edge-matrix.md").read_text() == markdown()
+
+
+def test_every_row_is_an_attack():
+    known = {a.group for a in ATTACKS} | {str(a) for a in ATTACKS}
+    assert set(CORPUS) <= known

@@ -130,13 +130,13 @@ class Ca(Cert):
     def write_crl(self, path=None, last=None, next_=None, key=None, extra_serials=(), der=False):
         """Writes by rename, as an operator should. last and next_ in seconds from now."""
         now = datetime.datetime.utcnow()
-        b = (x509.CertificateRevocationListBuilder().issuer_name(self.x509.subject)
-             .last_update(now + datetime.timedelta(seconds=-60 if last is None else last))
-             .next_update(now + datetime.timedelta(seconds=86400 if next_ is None else next_)))
-        for serial, when in [*self.revoked.items(), *((s, now) for s in extra_serials)]:
-            b = b.add_revoked_certificate(
-                x509.RevokedCertificateBuilder().serial_number(serial)
-                .revocation_date(when).build())
+        revoked = [x509.RevokedCertificateBuilder().serial_number(serial)
+                   .revocation_date(when).build() for serial, when in
+                   [*self.revoked.items(), *((s, now) for s in extra_serials)]]
+        # All at once: add_revoked_certificate() copies the list each time.
+        b = x509.CertificateRevocationListBuilder(
+            self.x509.subject, now + datetime.timedelta(seconds=-60 if last is None else last),
+            now + datetime.timedelta(seconds=86400 if next_ is None else next_), [], revoked)
         crl = b.sign((key or self).private, hashes.SHA256())
         enc = serialization.Encoding.DER if der else serialization.Encoding.PEM
         path = path or self.crl
