@@ -33,6 +33,10 @@ extern const struct sg_verb sg_verb_cancel, sg_verb_inspect, sg_verb_respond, sg
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
 extern const struct sg_verb sg_verb_simulate;
+extern const struct sg_verb sg_verb_audit;
+extern const struct sg_verb sg_verb_backup;
+extern const struct sg_verb sg_verb_restore;
+extern const struct sg_verb sg_verb_store;
 extern const struct sg_verb sg_verb_verify_audit;
 extern const struct sg_verb sg_verb_version;
 

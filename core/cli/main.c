@@ -11,6 +11,8 @@
 
 /* Sorted by name. */
 static const struct sg_verb *const verbs[] = {
+	&sg_verb_audit,
+	&sg_verb_backup,
 	&sg_verb_cancel,
 	&sg_verb_compile,
 	&sg_verb_config,
@@ -22,9 +24,11 @@ static const struct sg_verb *const verbs[] = {
 	&sg_verb_pack,
 	&sg_verb_respond,
 	&sg_verb_resume,
+	&sg_verb_restore,
 	&sg_verb_run,
 	&sg_verb_serve,
 	&sg_verb_simulate,
+	&sg_verb_store,
 	&sg_verb_verify_audit,
 	&sg_verb_version,
 };
