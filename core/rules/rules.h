@@ -65,8 +65,9 @@ struct sg_rules_pack {
 };
 
 struct sg_rules_limits {
-	int64_t firings, facts, join_product, wall_us; /* 0 = 10,000; 10,000; 100,000; 1 s (of work) */
-	int64_t memory;				       /* bytes of one step; 0 = 64 MiB */
+	int64_t firings, facts, join_product,
+		wall_us; /* 0 = 10,000; 10,000; 100,000; 1 s (of work) */
+	int64_t memory;	 /* bytes of one step; 0 = 64 MiB */
 };
 
 struct sg_rules_spec {
