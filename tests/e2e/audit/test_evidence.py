@@ -1,0 +1,161 @@
+"""Evidence end to end: signed checkpoints, proofs, witnesses, backup and restore."""
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+from evidence import EvidenceCore, new_key, stargraph, verify  # noqa: E402
+
+
+@pytest.fixture
+def signed(tmp_path):
+    key, public = new_key(tmp_path / "log.pem")
+    core = EvidenceCore(tmp_path / "core", audit={
+        "signing_key": key, "every_records": 5, "every_seconds": 1})
+    with core:
+        for _ in range(4):
+            assert core.run().status == 200
+    return core, public
+
+
+def test_a_signed_log_verifies_against_its_key_alone(signed, tmp_path):
+    core, public = signed
+    log = core.audit_path
+    code, report = verify(core.state_dir, "--key", public)
+    assert (code, report["signatures"]) == (0, "pinned"), report
+    assert report["signed_size"] == report["lines"] - 1  # signed at the stop too
+    assert stargraph("verify-audit", log, "--key", public).returncode == 0
+    r = stargraph("verify-audit", log)
+    assert r.returncode == 5 and "unpinned" in r.stdout
+    _, other = new_key(tmp_path / "other.pem")
+    r = stargraph("verify-audit", log, "--key", other, "--json")
+    assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "wrong-key"
+
+
+def test_a_cut_log_is_found_by_a_kept_line(signed, tmp_path):
+    core, _ = signed
+    kept = stargraph("audit", "checkpoint", "--state-dir", core.state_dir, "--line").stdout
+    assert len(kept.split()) == 3
+    assert stargraph("verify-audit", core.audit_path, "--checkpoint", kept.strip()).returncode == 0
+    cut = tmp_path / "cut.jsonl"
+    lines = core.audit_path.read_bytes().splitlines(keepends=True)
+    cut.write_bytes(b"".join(lines[:-5]))
+    r = stargraph("verify-audit", cut, "--checkpoint", kept.strip(), "--json")
+    assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "truncated"
+
+
+def test_proofs_of_inclusion_and_growth(signed, tmp_path):
+    core, public = signed
+    state = core.state_dir
+    lines = core.audit_path.read_bytes().splitlines()
+    proof = tmp_path / "r.tlog-proof"
+    for seq in (0, 3, len(lines) - 2):
+        proof.write_text(stargraph("audit", "prove", "--state-dir", state, "--record", seq).stdout)
+        record = tmp_path / "record"
+        record.write_bytes(lines[seq] + b"\n")
+        check = ("audit", "check-proof", proof)
+        assert stargraph(*check, "--key", public, f"--line={record}").returncode == 0
+        assert stargraph(*check, f"--line={record}").returncode == 5
+        record.write_bytes(lines[seq].replace(b"system", b"sYstem", 1) + b" ")
+        assert stargraph(*check, "--key", public, f"--line={record}").returncode == 4
+    first = next(json.loads(l)["payload"]["note"] for l in lines if b"audit_checkpoint" in l)
+    old = tmp_path / "old.note"
+    old.write_text(first)
+    size = first.split("\n")[1]
+    proof.write_text(stargraph("audit", "prove", "--state-dir", state, "--from", size).stdout)
+    check = ("audit", "check-proof", proof, "--key", public, "--old")
+    assert stargraph(*check, old).returncode == 0
+    root = first.split("\n")[2]
+    assert stargraph(*check, f"x {size} {'A' if root[0] != 'A' else 'B'}{root[1:]}").returncode == 4
+
+
+def test_a_witness_cosigns_one_line(signed, tmp_path):
+    core, _ = signed
+    key, _ = new_key(tmp_path / "witness.pem")
+    line = stargraph("audit", "checkpoint", "--state-dir", core.state_dir, "--line").stdout
+    r = stargraph("audit", "cosign", "--key", key, "--name", "witness.example", input=line)
+    assert r.returncode == 0, r.stderr
+    vkey = r.stderr.split()[1]
+    take = ("audit", "import-cosignature", "--state-dir", core.state_dir, "--witness", vkey)
+    assert stargraph(*take, input=r.stdout.replace("A", "B")).returncode in (2, 4)
+    assert stargraph(*take, input=r.stdout).returncode == 0
+    note = stargraph("audit", "checkpoint", "--state-dir", core.state_dir).stdout
+    assert note.count("\u2014 ") == 2 and "witness.example" in note
+
+
+def test_query_filters(signed):
+    core, _ = signed
+    state = core.state_dir
+    records = [json.loads(l) for l in
+               stargraph("audit", "query", "--state-dir", state).stdout.splitlines()]
+    run = next(r["run"] for r in records if r["run"])
+    mine = [r for r in records if r["run"] == run]
+    got = stargraph("audit", "query", "--state-dir", state, "--run", run).stdout.splitlines()
+    assert [json.loads(l) for l in got] == mine
+    ts = mine[-1]["ts"]
+    late = stargraph("audit", "query", "--state-dir", state, "--since", ts).stdout.splitlines()
+    assert len(late) == len([r for r in records if r["ts"] >= ts])
+    assert len(stargraph("audit", "tail", "--state-dir", state, "-n", 3).stdout.splitlines()) == 3
+
+
+def test_a_backup_under_load_has_every_acknowledged_run(tmp_path):
+    core = EvidenceCore(tmp_path / "core")
+    done, stop = [], threading.Event()
+
+    def work():
+        while not stop.is_set():
+            r = core.run()
+            if r.status == 200:
+                done.append(r.json()["run_id"])
+
+    with core:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        [t.start() for t in threads]
+        try:
+            for i in range(3):
+                while len(done) < 30 * (i + 1):
+                    assert core.process.poll() is None
+                before = list(done)
+                dest = tmp_path / f"backup-{i}"
+                r = stargraph("backup", "--state-dir", core.state_dir, dest)
+                assert r.returncode == 0, r.stderr
+                new = tmp_path / f"restored-{i}"
+                r = stargraph("restore", "--state-dir", new, dest)
+                assert r.returncode == 0, r.stderr
+                assert verify(new)[0] == 0
+                assert stargraph("store", "check", "--state-dir", new).returncode == 0
+                log = (new / core.audit_path.name).read_text()
+                assert all(run in log for run in before)
+        finally:
+            stop.set()
+            [t.join() for t in threads]
+
+
+def test_restore_refuses_an_older_head_and_a_spoiled_backup(tmp_path):
+    core = EvidenceCore(tmp_path / "core")
+    with core:
+        core.run()
+        assert stargraph("backup", "--state-dir", core.state_dir, tmp_path / "b").returncode == 0
+        core.run()
+        r = stargraph("restore", "--state-dir", core.state_dir, tmp_path / "b", "--force")
+        assert r.returncode == 2 and str(core.process.pid) in r.stderr
+    r = stargraph("restore", "--state-dir", core.state_dir, tmp_path / "b")
+    assert r.returncode == 2 and "--force" in r.stderr
+    spoiled = tmp_path / "spoiled"
+    shutil.copytree(tmp_path / "b", spoiled)
+    log = spoiled / core.audit_path.name
+    log.write_bytes(log.read_bytes().replace(b'"confidence":1', b'"confidence":0', 1))
+    r = stargraph("restore", "--state-dir", tmp_path / "new", spoiled)
+    assert r.returncode == 4, r.stderr
+    r = stargraph("restore", "--state-dir", core.state_dir, tmp_path / "b", "--force")
+    assert r.returncode == 0, r.stderr
+    last = json.loads(core.audit_path.read_text().splitlines()[-1])
+    assert last["type"] == "epoch_opened"
+    assert last["payload"]["replaced"]["seq"] > last["payload"]["restored"]["seq"]
+    with core.start():
+        assert core.run().status == 200
+    assert verify(core.state_dir)[0] == 0
