@@ -132,7 +132,7 @@ int sg_run_seed(struct run *r, const json_t *params, bool from_text, struct sg_e
 	if (rc < 0)
 		return rc;
 	sg_buf_reset(b);
-	rc = sg_json_canonical(r->f.state, b, err);
+	rc = sg_json_print(r->f.state, b, err);
 	if (rc < 0)
 		return rc;
 	if ((int64_t)b->len > r->engine->limits.state_bytes)
@@ -180,7 +180,7 @@ static int params_text(
 	json_t *value, *typed = json_object();
 	json_object_foreach ((json_t *)(uintptr_t)params, key, value)
 		(void)json_object_set(typed, key, json_object_get(r->f.state, key));
-	int rc = typed ? sg_json_canonical(typed, out, err) : sg_error_nomem(err);
+	int rc = typed ? sg_json_print(typed, out, err) : sg_error_nomem(err);
 	json_decref(typed);
 	return rc;
 }

@@ -44,7 +44,7 @@ int sg_step_merge(struct run *r, const json_t *update, struct sg_error *err)
 	if (rc < 0)
 		return rc;
 	sg_buf_reset(&e->scratch);
-	rc = sg_json_canonical(merged, &e->scratch, err);
+	rc = sg_json_print(merged, &e->scratch, err);
 	if (rc == -SG_ELIMIT || (rc == 0 && (int64_t)e->scratch.len > e->limits.state_bytes))
 		rc = sg_error_set(err, SG_ELIMIT, "state-too-large",
 			"the state is larger than %lld bytes (limits.state_bytes)",
