@@ -14,8 +14,8 @@ MEANING = {
        "reaches the core",
     T: "reaches the core under the identity that the certificate proves, with nothing left of what "
        "the client claimed",
-    M: "the same, but the claim is still there under a name that the core refuses: 400, audited "
-       "without a subject",
+    M: "the same, but the header is still there under a name that the core does not read: it "
+       "answers 400 and audits where the name begins like one of its own, and ignores the others",
 }
 
 # What each door can tell the core about a certificate.
