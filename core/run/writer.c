@@ -169,8 +169,9 @@ static int write_group(struct writer *w, struct batch *group, struct sg_error *e
 	int r;
 	while ((r = commit(w, group, err)) == -SG_ENOSPACE && wait_for_room(w))
 		;
-	while (r == 0 && (r = sg_audit_flush(w->audit, err)) == -SG_ENOSPACE && wait_for_room(w))
-		;
+	if (r == 0)
+		while ((r = sg_audit_flush(w->audit, err)) == -SG_ENOSPACE && wait_for_room(w))
+			;
 	if (atomic_load(&w->no_space))
 		atomic_store(&w->no_space, false);
 	return r;

@@ -49,10 +49,13 @@ int sg_store_error(int rc, struct sg_error *err, const char *what, const char *p
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
-	case MDB_PANIC:
 	case MDB_INCOMPATIBLE:
 		return sg_error_set(err, SG_ECORRUPT, "store-corrupt",
 			"%s %s: %s; restore a backup", what, path, mdb_strerror(rc));
+	case MDB_PANIC:
+		return sg_error_set(err, SG_EIO, "store-failed",
+			"%s %s: an earlier write failed; nothing is written until a restart", what,
+			path);
 	case MDB_VERSION_MISMATCH:
 		return sg_error_set(err, SG_ECORRUPT, "store-format",
 			"%s %s: written by another version of LMDB", what, path);

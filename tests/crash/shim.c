@@ -84,6 +84,12 @@ ssize_t pwrite64(int fd, const void *data, size_t n, off64_t at)
 	return REAL(pwrite64)(fd, data, n, at);
 }
 
+ssize_t writev(int fd, const struct iovec *v, int n)
+{
+	FAIL_IF("write", fd);
+	return REAL(writev)(fd, v, n);
+}
+
 ssize_t pwritev(int fd, const struct iovec *v, int n, off_t at)
 {
 	FAIL_IF("write", fd);
