@@ -39,7 +39,7 @@ prepare_build() {
 # count_meson BUILDDIR: runs its unit tests and counts cmocka's cases, not executables.
 count_meson() {
 	local dir=$1 log=build/reports/$(basename "$1")-unit.log p f
-	meson test -C "$dir" --suite unit --no-rebuild --print-errorlogs >"$log" 2>&1 || failures+=("unit in $dir: see $log")
+	meson test -C "$dir" --suite unit --no-rebuild --timeout-multiplier 3 --print-errorlogs >"$log" 2>&1 || failures+=("unit in $dir: see $log")
 	p=$(grep -c '^\[       OK \]' "$dir/meson-logs/testlog.txt" || true)
 	f=$(grep -cE '^\[  FAILED  \].*[^:]$' "$dir/meson-logs/testlog.txt" || true)
 	# A test program that died or timed out printed no FAILED line of its own.
