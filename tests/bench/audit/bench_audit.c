@@ -64,8 +64,10 @@ static int write_log(
 		r = r < 0 ? r : sg_audit_flush(a, err);
 	}
 	if (r == 0)
-		(void)printf("writing: %.0f lines/s in batches of %ld; put %.2f us a line\n",
-			(double)lines / seconds_since(from), batch, (double)put / (double)lines);
+		(void)printf("writing: %.0f lines/s (%.0f a CPU second) in batches of %ld; put "
+			     "%.2f us of CPU a line\n",
+			(double)lines / seconds_since(from), (double)lines / (cpu_seconds() - cpu),
+			batch, put * 1e6 / (double)lines);
 	sg_audit_close(a);
 	return r;
 }
