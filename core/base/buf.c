@@ -92,6 +92,7 @@ void sg_buf_addf(struct sg_buf *b, const char *fmt, ...)
 	b->len += (size_t)n;
 }
 
+/* Of a character that has one: quote, backslash, or below 0x20. */
 static const char *escape_of(unsigned char c, char tmp[8])
 {
 	switch (c) {
@@ -104,8 +105,6 @@ static const char *escape_of(unsigned char c, char tmp[8])
 	case '\r': return "\\r";
 	default: break;
 	}
-	if (c >= 0x20)
-		return NULL;
 	(void)snprintf(tmp, 8, "\\u%04x", c);
 	return tmp;
 }
@@ -115,10 +114,11 @@ void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n)
 	sg_buf_addc(b, '"');
 	size_t from = 0;
 	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
 		char tmp[8];
-		const char *esc = escape_of((unsigned char)s[i], tmp);
-		if (!esc)
+		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
+		const char *esc = escape_of(c, tmp);
 		sg_buf_add(b, s + from, i - from);
 		sg_buf_adds(b, esc);
 		from = i + 1;
