@@ -365,6 +365,9 @@ int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, co
 	struct sg_error *err)
 {
 	int rc = e->failed ? sg_engine_check_room(e, err) : 0;
+	if (rc == 0 && e->queued > 2 * (uint64_t)e->limits.queue)
+		rc = sg_error_set(err, SG_EBUSY, NULL, "%llu records wait for the disk",
+			(unsigned long long)e->queued);
 	if (rc < 0)
 		return rc;
 	struct sg_buf *b = &e->scratch;

@@ -244,21 +244,32 @@ static bool may_step(const struct sg_engine *e)
 	       e->queued <= (uint64_t)e->limits.queue;
 }
 
+static void step_one(struct sg_engine *e)
+{
+	struct run *r = e->ready;
+	e->ready = r->ready_next;
+	if (!e->ready)
+		e->ready_tail = &e->ready;
+	r->ready_next = NULL;
+	r->queued = false;
+	sg_run_advance(r, SG_RUN_TURN_STEPS);
+}
+
+/* An idle writer gets what is gathered once that took as long to compute as a commit takes: sooner,
+ * one run would have a commit of its own while all others wait for it; later, the disk would. */
 static void step_ready(struct sg_engine *e)
 {
-	int64_t until = sg_clock_monotonic_us() + SG_RUN_DISPATCH_US;
+	int64_t from = sg_clock_monotonic_us(), until = from + SG_RUN_DISPATCH_US;
 	while (may_step(e)) {
-		struct run *r = e->ready;
-		e->ready = r->ready_next;
-		if (!e->ready)
-			e->ready_tail = &e->ready;
-		r->ready_next = NULL;
-		r->queued = false;
-		sg_run_advance(r, SG_RUN_TURN_STEPS);
-		if (atomic_load(&e->writer.idle))
-			sg_batch_publish(e);
-		if (sg_clock_monotonic_us() > until)
+		step_one(e);
+		int64_t now = sg_clock_monotonic_us();
+		if (now > until)
 			break;
+		if (atomic_load(&e->writer.idle) &&
+			now - from >= atomic_load(&e->writer.commit_us)) {
+			sg_batch_publish(e);
+			from = now;
+		}
 	}
 	if (may_step(e))
 		sg_engine_kick(e);

@@ -27,10 +27,10 @@
 #define SG_RUN_RUN_US (3600LL * 1000000) /* working time, without waiting for people */
 #define SG_RUN_STATE_BYTES (1LL << 20)
 #define SG_RUN_IN_FLIGHT 10000
-#define SG_RUN_QUEUE 65536	  /* events and checkpoints waiting for the writer */
-#define SG_RUN_CARRIED_FACTS 1000 /* that a run carries from step to step */
-#define SG_RUN_TURN_STEPS 32	  /* steps of one run before others have their turn */
-#define SG_RUN_DISPATCH_US 4000	  /* of stepping before the loop gets its turn */
+#define SG_RUN_QUEUE 65536		   /* events and checkpoints waiting for the writer */
+#define SG_RUN_CARRIED_FACTS 1000	   /* that a run carries from step to step */
+#define SG_RUN_TURN_STEPS 32		   /* steps of one run before others have their turn */
+#define SG_RUN_DISPATCH_US 4000		   /* of stepping before the loop gets its turn */
 #define SG_RUN_CHECKPOINT_RETRY_US 5000000 /* after an idle checkpoint that failed */
 #define SG_RUN_NO_SPACE_RETRY_MS 500
 #define SG_RUN_SPARE_BATCHES 8
@@ -210,6 +210,7 @@ struct writer {
 	struct batch *done, **done_tail;   /* for the loop */
 	bool stop, working;
 	_Atomic bool idle;
+	_Atomic int64_t commit_us; /* how long the last group took */
 	_Atomic bool no_space;
 	/* the writer's own */
 	struct sg_store *store;
@@ -322,8 +323,8 @@ int sg_parallel_enter(struct run *r, struct sg_error *err);
 /* May a branch fail without failing the run? */
 bool sg_parallel_tolerates(const struct run *r);
 /* A branch's node has run (update) or failed: the next branch, or the join. */
-int sg_parallel_branch(struct step *s, const json_t *update, const struct sg_error *failure,
-	struct sg_error *err);
+int sg_parallel_branch(
+	struct step *s, const json_t *update, const struct sg_error *failure, struct sg_error *err);
 
 /* decide.c */
 enum decision_kind { GO_ON, GO_INTERRUPT, GO_HALT, GO_TO, GO_RETRY, GO_PARALLEL };

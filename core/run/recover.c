@@ -219,7 +219,12 @@ static int recover_one(
 		return sg_error_nomem(err);
 	if (status != SG_RUN_RUNNING && status != SG_RUN_PENDING)
 		return 0;
-	if (load(e, t, run_id, &r, &why) < 0)
+	rc = load(e, t, run_id, &r, &why);
+	if (rc == -SG_EREFUSED || rc == -SG_ENOMEM) {
+		*err = why; /* what is missing here (the model, a pack) is not the run's fault */
+		return sg_error_prefix(err, "run %s cannot go on", run_id);
+	}
+	if (rc < 0)
 		return fail_row(e, t, run_id, &why, err);
 	go_on(r);
 	sg_run_maybe_release(r);

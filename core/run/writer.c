@@ -248,8 +248,10 @@ static void *writer_main(void *arg)
 	int failed = 0;
 	struct sg_error err = {0};
 	while ((group = take(w))) {
+		int64_t from = sg_clock_monotonic_us();
 		if (!failed)
 			failed = write_group(w, group, &err);
+		atomic_store(&w->commit_us, sg_clock_monotonic_us() - from);
 		report(w, group, failed, &err);
 	}
 	/* What was decided is durable already; without this it is only not signed yet. */
