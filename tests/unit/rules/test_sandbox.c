@@ -8,10 +8,11 @@
 
 #define FULL "{\"verdict\": \"fail\", \"risk\": 4, \"score\": 0.5, \"flag\": true}"
 
+/* Work of this thread: other programs of a shared machine do not count. */
 static double now(void)
 {
 	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -398,7 +399,7 @@ static void test_hostile_strings(void **state SG_UNUSED)
 		assert_int_equal(json_array_size(o.facts), 5);
 		const char *reason = json_string_value(
 			json_object_get(json_array_get(o.firings[0].actions, 0), "reason"));
-		assert_string_equal(reason, text);
+		assert_string_equal(reason ? reason : "", text); /* an empty slot is left out */
 		sg_rules_outcome_finish(&o);
 		json_decref(slots);
 		json_decref(s);
