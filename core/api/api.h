@@ -20,7 +20,7 @@ struct sg_api;
 
 /* Who asks, as the door proved it. All strings borrowed for the life of the request. */
 struct sg_identity {
-	bool authenticated; /* false: a local probe; only the health routes answer it */
+	bool authenticated; /* false: a local probe; only /v1/health answers it */
 	const char *actor;  /* canonical RFC 4514 subject, or "anonymous" */
 	const char *subject, *issuer, *serial, *fingerprint,
 		*san;			 /* "" when the door carries none */

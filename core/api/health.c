@@ -1,4 +1,4 @@
-/* GET /v1/health and GET /health: the only routes that answer without an identity. */
+/* GET /v1/health, the only route that answers without an identity, and GET /health. */
 #include "api/internal.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ void sg_route_v1_health(struct sg_call *c)
 }
 
 /* The original's per-component view, of the components that exist here. A process whose store or
- * audit fails stops serving, so what answers is well; nothing else is told to a local probe. */
+ * audit fails stops serving, so what answers is well. */
 void sg_route_health(struct sg_call *c)
 {
 	const struct sg_graph *const *graphs;

@@ -28,7 +28,7 @@ const struct sg_route sg_routes[] = {
 	{"GET", "/v1/health", NULL, "health", "Is it up?", .success = 200, .success_type = JSON,
 		.success_schema = "{\"type\":\"object\",\"required\":[\"status\"]}",
 		.handle = sg_route_v1_health},
-	{"GET", "/health", NULL, "healthComponents", "Is it up, by component", .success = 200,
+	{"GET", "/health", "", "healthComponents", "Is it up, by component", .success = 200,
 		.success_type = JSON,
 		.success_schema = "{\"type\":\"object\",\"required\":[\"status\",\"components\"]}",
 		.handle = sg_route_health},

@@ -29,16 +29,13 @@ static int resolve_failed(const struct sg_error *why, int *ret_status, struct sg
 	return 1;
 }
 
+/* The one thing that is answered without an identity. */
 static bool wants_health(const struct sg_head *h)
 {
-	static const char *const open[] = {"/v1/health", "/health"};
-	for (size_t i = 0; i < SG_ARRAY_LEN(open); i++) {
-		size_t n = strlen(open[i]);
-		if (h->target.len >= n && memcmp(h->target.data, open[i], n) == 0 &&
-			(h->target.len == n || h->target.data[n] == '?'))
-			return true;
-	}
-	return false;
+	static const char open[] = "/v1/health";
+	const size_t n = sizeof(open) - 1;
+	return h->target.len >= n && memcmp(h->target.data, open, n) == 0 &&
+	       (h->target.len == n || h->target.data[n] == '?');
 }
 
 static int nobody(struct sg_conn *c, struct sg_principal **ret, struct sg_error *err)

@@ -1,7 +1,7 @@
 /* LD_PRELOAD: makes system calls on chosen files fail, while the file named by SG_SHIM says so.
  *
- * Its lines: "<action> <call> <part of a path>", where action is EIO, ENOSPC or KILL and call is sync
- * or write; or "clock <seconds>", which is added to CLOCK_REALTIME. */
+ * Its lines: "<action> <call> <part of a path>", where action is EIO, ENOSPC or KILL and call is
+ * sync or write; or "clock <seconds>", which is added to CLOCK_REALTIME. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

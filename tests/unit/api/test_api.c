@@ -147,6 +147,7 @@ static void health_is_exact(void **state)
 	ask(*state, &a, nobody, "GET", "/v1/health", NULL);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.body, "{\"status\":\"ok\"}");
+	nobody.authenticated = true;
 	ask(*state, &a, nobody, "GET", "/health", NULL);
 	has(&a, 200, "\"status\":\"ok\"");
 }
@@ -157,7 +158,8 @@ static void a_probe_gets_nothing_else(void **state)
 	struct answer a;
 	struct sg_identity nobody = WHO("nobody", all);
 	nobody.authenticated = false;
-	static const char *const paths[] = {"/v1/runs", "/v1/graphs", "/", "/nope", "/v1/health/"};
+	static const char *const paths[] = {
+		"/health", "/v1/runs", "/v1/graphs", "/", "/nope", "/v1/health/"};
 	for (size_t i = 0; i < SG_ARRAY_LEN(paths); i++) {
 		ask(w, &a, nobody, "GET", paths[i], NULL);
 		problem(&a, 403, "only the edge may ask");
@@ -485,6 +487,130 @@ static void a_door_may_refuse(void **state)
 	problem(&a, 400, "no");
 }
 
+static char told[1024];
+static int opened, ended;
+
+static void on_stream_open(void *ctx)
+{
+	(void)ctx;
+	opened++;
+}
+
+static void on_stream_event(
+	void *ctx, const char *id, const char *type, const char *data, size_t len, bool last)
+{
+	size_t n = strlen(told);
+	(void)ctx;
+	(void)snprintf(told + n, sizeof(told) - n, "%s %s %.*s%s\n", strrchr(id, ':') + 1, type,
+		(int)len, data, last ? " last" : "");
+}
+
+static void on_stream_end(void *ctx)
+{
+	(void)ctx;
+	ended++;
+}
+
+static void stream(struct world *w, struct answer *a, const char *run, const char *after)
+{
+	static const struct sg_stream_sink sink = {on_stream_open, on_stream_event, on_stream_end};
+	struct sg_identity id = WHO("CN=alice", all);
+	char path[128];
+	const struct sg_header h = {"last-event-id", after};
+	(void)snprintf(path, sizeof(path), "/v1/runs/%s/stream", run);
+	struct sg_request r = {.method = "GET",
+		.path = path,
+		.query = "",
+		.headers = &h,
+		.n_headers = 1,
+		.body = "",
+		.identity = &id,
+		.stream = &sink};
+	*a = (struct answer){0};
+	told[0] = '\0';
+	opened = ended = 0;
+	sg_api_handle(w->api, &r, on_reply, a);
+}
+
+static void streams_resume_after_an_event(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	char after[96];
+	sg_autofree char *run = start(w, "CN=alice", "done");
+	stream(w, &a, run, "");
+	assert_string_equal(told, "0 transition {\"a\":1}\n1 transition {\"a\":1}\n"
+				  "2 transition {\"a\":1} last\n");
+	(void)snprintf(after, sizeof(after), "%s:1:1", run);
+	stream(w, &a, run, after);
+	assert_string_equal(told, "2 transition {\"a\":1} last\n");
+	(void)snprintf(after, sizeof(after), "%s:2:2", run); /* all of it is known already */
+	stream(w, &a, run, after);
+	assert_string_equal(told, "");
+	assert_int_equal(opened, 1);
+	assert_int_equal(ended, 1);
+	assert_int_equal(a.calls, 0);
+	stream(w, &a, run, "nonsense");
+	problem(&a, 422, "malformed last_event_id");
+	stream(w, &a, "run-nope", "");
+	problem(&a, 404, "not found");
+	assert_int_equal(opened, 0);
+}
+
+static void runs_are_controlled(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	sg_autofree char *run = start(w, "CN=alice", "hang");
+	struct sg_identity alice = WHO("CN=alice", all);
+	ask_run(w, &a, alice, "POST", run, "/pause", "{}");
+	has(&a, 200, "\"status\":\"paused\"");
+	ask_run(w, &a, alice, "POST", run, "/pause", "{}");
+	problem(&a, 409, "paused");
+	ask_run(w, &a, alice, "POST", run, "/resume", "{\"from_step\":1}");
+	problem(&a, 422, "from_step");
+	ask_run(w, &a, alice, "POST", run, "/resume", "{}");
+	has(&a, 202, "\"status\":\"running\"");
+	ask_run(w, &a, WHO("CN=bob", reader), "POST", run, "/cancel", "{}");
+	problem(&a, 403, "runs:cancel");
+	ask_run(w, &a, alice, "POST", run, "/cancel", "{}");
+	has(&a, 200, "\"status\":\"cancelled\"");
+}
+
+static void embeddings_have_both_shapes(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	struct sg_identity id = WHO("CN=alice", all);
+	ask(w, &a, id, "POST", "/v1/embeddings", "{\"input\":[\"x\",\"y\"]}");
+	has(&a, 200, "\"prompt_tokens\":6");
+	has(&a, 200, "\"index\":1,\"embedding\":[1,0,0");
+	ask(w, &a, id, "POST", "/v1/embeddings",
+		"{\"input\":\"x\",\"encoding_format\":\"base64\"}");
+	has(&a, 200, "\"embedding\":\"AACAPwAAAAAA");
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":\"x\"}");
+	has(&a, 200, "[[1,0,0");
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":[1]}");
+	problem(&a, 422, "strings");
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":\"no model\"}");
+	problem(&a, 422, "no embedding model");
+	ask(w, &a, id, "GET", "/info", NULL);
+	problem(&a, 503, "no embedding model");
+}
+
+static void the_document_names_every_route(void **state)
+{
+	struct world *w = *state;
+	struct answer a;
+	ask(w, &a, WHO("CN=x", reader), "GET", "/openapi.json", NULL);
+	has(&a, 200, "\"openapi\":\"3.1.0\"");
+	has(&a, 200, "\"/v1/runs/{run_id}/stream\":{\"get\"");
+	ask(w, &a, WHO("CN=x", reader), "GET", "/metrics", NULL);
+	problem(&a, 403, "metrics:read");
+	ask(w, &a, WHO("CN=x", all), "GET", "/metrics", NULL);
+	assert_non_null(strstr(a.body, "stargraph_refusals_total 1\n"));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -507,6 +633,10 @@ int main(void)
 		T(idempotency_keys),
 		T(methods_and_paths),
 		T(a_door_may_refuse),
+		T(streams_resume_after_an_event),
+		T(runs_are_controlled),
+		T(embeddings_have_both_shapes),
+		T(the_document_names_every_route),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
