@@ -34,7 +34,14 @@ def test_health_is_exact_and_open(cleared):
     for over in ("unix", "tcp"):
         r = cleared.get("/v1/health", over=over)
         assert (r.status, r.body) == (200, b'{"status":"ok"}')
-    assert cleared.get("/health").json()["status"] == "ok"
+    assert cleared.get("/health", as_=alice).json()["status"] == "ok"
+
+
+def test_nothing_but_health_is_told_without_an_identity(cleared):
+    """Neither to the edge that names nobody, nor to a local process that is not the edge."""
+    for path in ("/health", "/v1/healthz", "/v1/health/", "/v1/runs", "/v1/graphs", "/metrics"):
+        assert cleared.get(path, over="unix").status in (401, 403), path
+        assert cleared.get(path, over="tcp").status in (401, 403), path
 
 
 def test_a_run_from_start_to_end(oss):
