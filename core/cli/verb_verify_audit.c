@@ -1,11 +1,13 @@
 /* stargraph verify-audit: is the log what was written? Reads only; works beside a running server.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/verify.h"
@@ -81,8 +83,34 @@ static int report(const struct arguments *a, const char *log, const struct sg_au
 	return unpinned ? SG_EXIT_UNPINNED : SG_EXIT_DONE;
 }
 
-static int verify_files(
-	const struct arguments *a, char *const *paths, size_t n, struct sg_audit_verify_options *o)
+/* What lies behind the store's head was added by somebody else: the store commits before it
+ * appends, so a running server's file is never longer than the head that is read after it. */
+static int check_added(const struct arguments *a, const struct sg_audit_head *before,
+	struct sg_audit_report *rep, struct sg_error *err)
+{
+	struct sg_evidence e;
+	struct stat st;
+	if (stat(before->path, &st) < 0)
+		return sg_error_errno(err, errno, "cannot look at %s", before->path);
+	int r = sg_evidence_open(&e, a->state_dir, err);
+	if (r < 0)
+		return r;
+	struct sg_audit_head now = e.head;
+	sg_evidence_close(&e);
+	if (now.first != before->first || (uint64_t)st.st_size <= now.bytes)
+		return 0;
+	rep->bad_line = now.seq - now.first + 2;
+	(void)snprintf(rep->cause, sizeof(rep->cause), "added");
+	(void)snprintf(rep->text, sizeof(rep->text),
+		"from line %" PRIu64 " on %" PRIu64 " bytes follow record %" PRIu64
+		", the last that the store knows",
+		rep->bad_line, (uint64_t)st.st_size - now.bytes, now.seq);
+	return 0;
+}
+
+/* current: the store's head when paths are the store's own files, else NULL. */
+static int verify_files(const struct arguments *a, char *const *paths, size_t n,
+	struct sg_audit_verify_options *o, const struct sg_audit_head *current)
 {
 	struct sg_audit_report rep = {0};
 	struct sg_error err = {0};
@@ -97,6 +125,8 @@ static int verify_files(
 	o->keys = a->keys;
 	o->n_keys = a->n_keys;
 	int r = sg_audit_verify((const char *const *)paths, n, o, &rep, &err);
+	if (r == 0 && current)
+		r = check_added(a, current, &rep, &err);
 	return r < 0 ? sg_cli_fail(&err) : report(a, paths[rep.bad_file], &rep);
 }
 
@@ -112,10 +142,10 @@ static int verify_state(const struct arguments *a)
 	struct sg_audit_verify_options o = {
 		.head = head.hash, .head_seq = head.seq, .wait_ms = WAIT_MS};
 	if (a->n_logs)
-		return verify_files(a, a->logs, a->n_logs, &o);
+		return verify_files(a, a->logs, a->n_logs, &o, NULL);
 	if (sg_evidence_list(&head, &f, &err) < 0)
 		return sg_cli_fail(&err);
-	int code = verify_files(a, f.path, f.n, &o);
+	int code = verify_files(a, f.path, f.n, &o, &head);
 	sg_evidence_files_finish(&f);
 	return code;
 }
@@ -130,7 +160,7 @@ static int verify(const struct arguments *a)
 		return sg_cli_usage(
 			&sg_verb_verify_audit, "--head \"%s\" is not SEQUENCE:HASH", a->head);
 	o.head = a->head ? hash : NULL;
-	return verify_files(a, a->logs, a->n_logs, &o);
+	return verify_files(a, a->logs, a->n_logs, &o, NULL);
 }
 
 static int add_key(struct arguments *a, const char *text, struct sg_error *err)

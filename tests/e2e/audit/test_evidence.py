@@ -1,4 +1,5 @@
 """Evidence end to end: signed checkpoints, proofs, witnesses, backup and restore."""
+import hashlib
 import json
 import shutil
 import sys
@@ -46,6 +47,28 @@ def test_a_cut_log_is_found_by_a_kept_line(signed, tmp_path):
     cut.write_bytes(b"".join(lines[:-5]))
     r = stargraph("verify-audit", cut, "--checkpoint", kept.strip(), "--json")
     assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "truncated"
+
+
+def test_what_was_added_behind_the_head_is_found_from_the_state_directory(tmp_path):
+    core = EvidenceCore(tmp_path / "core")
+    with core:
+        assert core.run().status == 200
+    log = core.audit_path
+    good = log.read_bytes()
+    last = good.splitlines()[-1]
+    seq = json.loads(last)["seq"]
+    forged = json.loads(last) | {"seq": seq + 1, "prev": hashlib.sha256(last).hexdigest()}
+    chained = json.dumps(forged, separators=(",", ":")).encode() + b"\n"
+    for more in (chained, chained[:-20], b"x"):
+        log.write_bytes(good + more)
+        code, report = verify(core.state_dir)
+        assert (code, report["cause"], report["line"]) == (4, "added", seq + 2), (more, report)
+    log.write_bytes(good)
+    assert verify(core.state_dir)[0] == 0
+    with core.start():  # beside a server that writes, nothing is taken for foreign
+        for _ in range(20):
+            assert core.run(wait=False).status == 202
+            assert verify(core.state_dir)[0] == 0
 
 
 def test_proofs_of_inclusion_and_growth(signed, tmp_path):
