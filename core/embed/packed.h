@@ -19,8 +19,7 @@ enum {
 	TILE_V = SG_TILE_V16,
 	TILE_COLUMNS = 16 * SG_TILE_V16,
 	K_BLOCK = 384,
-	ROWS_AT_ONCE =
-		144, /* of x: with K_BLOCK inputs 216 KB, which the second-level cache holds */
+	ROWS_AT_ONCE = 144, /* of K_BLOCK inputs: 216 KB, in the second-level cache */
 };
 
 struct tile {
