@@ -55,10 +55,11 @@ static int help(FILE *out)
 
 static int unknown(const char *name)
 {
-	const char *names[SG_ARRAY_LEN(verbs)];
+	const char *names[SG_ARRAY_LEN(verbs) + 1];
 	for (size_t i = 0; i < SG_ARRAY_LEN(verbs); i++)
 		names[i] = verbs[i]->name;
-	const char *near = sg_suggest(name, names, SG_ARRAY_LEN(verbs));
+	names[SG_ARRAY_LEN(verbs)] = "help";
+	const char *near = sg_suggest(name, names, SG_ARRAY_LEN(names));
 	(void)fprintf(stderr, "stargraph: no verb \"%s\"%s%s%s (`stargraph help` lists them)\n",
 		name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	return SG_EXIT_USAGE;

@@ -16,8 +16,11 @@
 
 static int make_directory(const char *dir, struct sg_error *err)
 {
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return sg_error_errno(err, errno, "cannot make the state directory %s", dir);
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+		(void)sg_error_errno(err, errno, "cannot make the state directory %s", dir);
+		err->code = SG_EREFUSED;
+		return -SG_EREFUSED;
+	}
 	return sg_config_check_filesystem(dir, SG_PROFILE_OSS_DEFAULT, err);
 }
 
