@@ -1,10 +1,12 @@
 """Each gate of the start: its own words, exit code 2, nothing opened."""
 import os
 import shutil
+import signal
+import subprocess
 
 import pytest
 
-from conftest import openssl
+from conftest import BUILD, openssl
 
 
 def test_a_proper_site_passes(site):
@@ -185,3 +187,62 @@ def test_plain_http_beyond_loopback(site, host):
     site.settings |= {"host": host, "port": 18999}
     for profile in "cleared", "oss-default":
         site.refused(f"plain HTTP on {host}:18999 is refused", profile=profile)
+
+
+def serve_refused(site, text, env=()):
+    """As `serve` alone looks at the model; strace would have seen a door."""
+    trace = site.root / "trace"
+    config = site.write()
+    done = subprocess.run(
+        ["strace", "-f", "-o", trace, "-e", "trace=bind,listen", BUILD / "core/stargraph", "serve",
+         "--profile", "cleared", "--config", config],
+        env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0", **dict(env)},
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and text in done.stderr, done
+    assert "bind(" not in trace.read_text() and "listen(" not in trace.read_text()
+
+
+def test_weights_or_tokenizer_missing(site):
+    models = site.root / "models"
+    model = models / "all-MiniLM-L6-v2"
+    model.mkdir(parents=True)
+    site.more = f'[model]\nhf_home = "{models}"\n'
+    serve_refused(site, "LocalEntryNotFoundError: weights not staged: no model.safetensors in")
+    (model / "model.safetensors").write_bytes(b"not the pinned weights")
+    serve_refused(site, "LocalEntryNotFoundError: weights not staged: there is no")
+    site.more = ""
+    serve_refused(site, "LocalEntryNotFoundError: weights not staged", env={
+        "HF_HOME": str(site.root), "HF_HUB_OFFLINE": "1"})
+
+
+def test_weights_drifted(site):
+    models = site.root / "models"
+    model = models / "all-MiniLM-L6-v2"
+    shutil.copytree(os.environ["SG_MODEL_DIR"], model)
+    site.more = f'[model]\nhf_home = "{models}"\n'
+    for name, at in ("vocab.txt", 4000), ("tokenizer.json", 4000), ("model.safetensors", 10**6):
+        path = model / name
+        good = path.read_bytes()
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
+        serve_refused(site, f"EmbeddingModelHashMismatch: {path} has SHA-256")
+        path.write_bytes(good)
+    (model / "model.safetensors").write_bytes(good[:-1])
+    serve_refused(site, "EmbeddingModelHashMismatch: ")
+    serve_refused(site, "pinned is 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+
+
+def test_a_door_is_seen_by_the_trace(site):
+    """The check above can fail: with everything in order there is a door."""
+    site.more = f'[model]\nhf_home = "{os.path.dirname(os.environ["SG_MODEL_DIR"])}"\n'
+    trace = site.root / "trace"
+    p = subprocess.Popen(
+        ["strace", "-f", "-o", trace, "-e", "trace=bind,listen", BUILD / "core/stargraph", "serve",
+         "--profile", "cleared", "--config", site.write(), "--port", "0",
+         "--socket", site.root / "s"],
+        env={"PATH": os.environ["PATH"], "ASAN_OPTIONS": "detect_leaks=0"}, text=True,
+        stderr=subprocess.PIPE, start_new_session=True)
+    line = p.stderr.readline()
+    os.killpg(p.pid, signal.SIGTERM)
+    p.stderr.read()
+    p.wait(30)
+    assert "listening on" in line and "listen(" in trace.read_text(), line
