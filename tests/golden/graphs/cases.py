@@ -1,8 +1,10 @@
 """Every graph that the Python original ships (examples, bundles, skills, demos, fixtures, tutorials),
-in our own restatement: either it runs here with the path and final state that the original was
-observed to have, or it is refused at load for the one reason given.
+in our own restatement: either it runs here with the path and final state that the original has, or
+it is refused at load for the one reason given.
 
-`stargraph run` of 0.8.0 gave the paths (2026-11-24; Fathom 0.13, CLIPS 6.4). There `(initial-fact)`
+`stargraph run` of 0.8.0 was observed for hello, pipeline, sample-graph, phase3, phase4, cyclic and
+std-tool (2026-11-24; Fathom 0.13, CLIPS 6.4); for the other rows the path and state come from reading
+its source and documentation. There `(initial-fact)`
 never matches, so the original walks on in file order; here the rule fires, and leads to the same node.
 """
 
