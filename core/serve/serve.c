@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/cleanup.h"
@@ -98,10 +99,22 @@ static int prepare_model(struct sg_server *s, struct sg_error *err)
 	return r < 0 ? r : sg_embedder_load(&s->embedder, dir, c->kernel, false, err);
 }
 
+/* As `run` makes its own; under cleared the gate has refused already. */
+static int make_state_dir(const struct sg_config *c, struct sg_error *err)
+{
+	if (c->profile == SG_PROFILE_CLEARED || mkdir(c->state_dir, 0700) == 0 || errno == EEXIST)
+		return 0;
+	(void)sg_error_errno(err, errno, "cannot make the state directory %s", c->state_dir);
+	err->code = SG_EREFUSED;
+	return -SG_EREFUSED;
+}
+
 static int prepare_engine(struct sg_server *s, struct sg_error *err)
 {
 	const struct sg_config *c = s->config;
-	int r = sg_mounts_from_config(&s->mounts, c, err);
+	int r = make_state_dir(c, err);
+	if (r == 0)
+		r = sg_mounts_from_config(&s->mounts, c, err);
 	if (r < 0)
 		return r;
 	struct sg_audit_options audit;

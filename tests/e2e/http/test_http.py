@@ -44,6 +44,15 @@ def test_nothing_but_health_is_told_without_an_identity(cleared):
         assert cleared.get(path, over="tcp").status in (401, 403), path
 
 
+def test_a_state_directory_is_made_or_refused(tmp_path, graphs):
+    core = Core(tmp_path / "core", graphs=[graphs])
+    core.state_dir.rmdir()
+    with core:
+        assert core.state_dir.stat().st_mode & 0o777 == 0o700
+    code, said = core.refused("--state-dir", tmp_path / "nowhere" / "state")
+    assert code == 2 and "cannot make the state directory" in said
+
+
 def test_a_run_from_start_to_end(oss):
     r = oss.post("/v1/runs", {"graph_id": "run:done", "params": {"message": "hi"}})
     assert r.status == 202 and set(r.json()) == {"run_id", "status"}
