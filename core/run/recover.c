@@ -187,7 +187,6 @@ static int fail_row(struct sg_engine *e, struct sg_txn *t, const char *run_id,
 	const struct sg_error *why, struct sg_error *err)
 {
 	struct sg_run_row row;
-	sg_autobuf b = SG_BUF_INIT(1U << 20);
 	int rc = sg_run_get(t, run_id, &row, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;

@@ -107,7 +107,7 @@ suite_golden() { count_areas golden tests/golden; }
 
 suite_e2e() {
 	prepare_build build-asan -Dbuildtype=debug -Db_sanitize=address,undefined -Db_lundef=false
-	SG_BUILD=$PWD/build-asan count_areas e2e tests/e2e
+	SG_BUILD=$PWD/build-asan SG_MODULE_BUILD=$PWD/build count_areas e2e tests/e2e
 	count_command "quickstart" tests/quickstart
 }
 

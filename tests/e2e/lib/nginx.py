@@ -14,7 +14,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("SG_BUILD", TOP / "build")).resolve()
-MODULE = BUILD / "nginx-module" / "ngx_http_stargraph_module.so"
+# A sanitized module cannot be loaded into Debian's nginx: beside a sanitized core stands another build's.
+MODULE = Path(os.environ.get("SG_MODULE_BUILD", BUILD)).resolve() / "nginx-module" / "ngx_http_stargraph_module.so"
 EDGE_UID = int(os.environ.get("SG_EDGE_UID", "61007"))
 OTHER_UID = EDGE_UID + 1
 

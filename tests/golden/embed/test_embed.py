@@ -115,7 +115,7 @@ def test_output_is_never_overwritten(texts, tmp_path):
     (b"not json\n", b"input line 3"), (b'{"text": 7}\n', b'a string "text"'), (b"[]\n", b'a string "text"'),
     (b'{"text": "\xff"}\n', b"input line 3"), (b"\n", b"input line 3"), (b'{"text": "x"', b"input line 3"),
     (b"[" * 100 + b"\n", b"nested deeper"), (b'{"text": "' + b"a" * (17 << 20) + b'"}\n', b"longer than"),
-])
+], ids=["no JSON", "number", "array", "byte", "empty", "cut", "deep", "long"])
 def test_a_bad_line_ends_the_run_after_what_came_before_it(bad, says, output, texts):
     good = b"".join(json.dumps({"text": t}).encode() + b"\n" for t in texts[:2])
     r = subprocess.run([STARGRAPH, "embed", "--model", MODEL], input=good + bad, capture_output=True)
