@@ -29,7 +29,7 @@ static const char *standing_name(enum sg_pack_standing s)
 
 static int print_json(json_t *v)
 {
-	json_auto_t *owned = v;
+	SG_UNUSED json_auto_t *owned = v;
 	sg_autobuf b = SG_BUF_INIT(1U << 20);
 	if (!v || sg_json_canonical(v, &b, NULL) < 0)
 		return SG_EXIT_FAILED;
