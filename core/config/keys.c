@@ -104,7 +104,6 @@ const struct sg_key sg_keys[] = {
 	LIMIT(text_bytes, "1048576", 1, GIB, "Bytes of one text to embed."),
 	LIMIT(run_seconds, "3600", 1, 31536000,
 		"Seconds a run may execute, time spent waiting for a person not counted."),
-	LIMIT(node_seconds, "60", 1, 86400, "Seconds one node may take."),
 	LIMIT(state_bytes, "1048576", 1024, GIB, "Bytes of a run's state as canonical JSON."),
 	LIMIT(runs_in_flight, "4096", 1, 1000000, "Runs that are neither finished nor waiting."),
 

@@ -31,7 +31,6 @@ static void set_limits(struct sg_engine *e, const struct sg_engine_options *o)
 	e->limits.join_product = o->limits.join_product;
 	e->limits.rule_us = or_default(o->limits.rule_us, SG_RUN_RULE_US);
 	e->limits.run_us = or_default(o->limits.run_us, SG_RUN_RUN_US);
-	e->limits.node_us = o->limits.node_us;
 	e->limits.state_bytes = or_default(o->limits.state_bytes, SG_RUN_STATE_BYTES);
 	e->limits.runs_in_flight = or_default(o->limits.runs_in_flight, SG_RUN_IN_FLIGHT);
 	e->limits.queue = or_default(o->limits.queue, SG_RUN_QUEUE);

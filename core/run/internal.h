@@ -226,7 +226,7 @@ struct sg_engine {
 	struct sg_embedder *embedder;
 	struct sg_embed_pool *pool;
 	struct {
-		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
+		int64_t steps, facts, firings, join_product, rule_us, run_us, state_bytes,
 			runs_in_flight, queue;
 	} limits;
 	const struct sg_mounts *mounts;

@@ -38,7 +38,7 @@ struct sg_engine_options {
 	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */
 	int embed_workers;		/* 0 = 1 */
 	struct {
-		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
+		int64_t steps, facts, firings, join_product, rule_us, run_us, state_bytes,
 			runs_in_flight, queue;
 	} limits; /* 0 = default */
 };
