@@ -70,6 +70,10 @@ struct sg_response {
 
 typedef void (*sg_reply)(void *ctx, const struct sg_response *r);
 
+/* The reason phrase of an HTTP status (RFC 9110, RFC 4918), or NULL when this surface never uses
+ * it. Static. */
+const char *sg_api_reason(int status);
+
 int sg_api_create(struct sg_api **ret, struct sg_engine *engine, const struct sg_config *config,
 	struct sg_error *err);
 void sg_api_destroy(struct sg_api *a); /* forgets all calls; NULL is fine */

@@ -13,6 +13,8 @@ static const struct {
 	int status;
 	const char *title;
 } titles[] = {
+	{200, "OK"},
+	{202, "Accepted"},
 	{400, "Bad Request"},
 	{401, "Unauthorized"},
 	{403, "Forbidden"},
@@ -22,6 +24,7 @@ static const struct {
 	{409, "Conflict"},
 	{413, "Content Too Large"},
 	{415, "Unsupported Media Type"},
+	{417, "Expectation Failed"},
 	{422, "Unprocessable Content"},
 	{429, "Too Many Requests"},
 	{500, "Internal Server Error"},
@@ -30,12 +33,18 @@ static const struct {
 	{507, "Insufficient Storage"},
 };
 
-static const char *title(int status)
+const char *sg_api_reason(int status)
 {
 	for (size_t i = 0; i < SG_ARRAY_LEN(titles); i++)
 		if (titles[i].status == status)
 			return titles[i].title;
-	return "Error";
+	return NULL;
+}
+
+static const char *title(int status)
+{
+	const char *known = sg_api_reason(status);
+	return known ? known : "Error";
 }
 
 static int status_of(int code)

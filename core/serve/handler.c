@@ -19,36 +19,10 @@ struct ticket {
 	struct sg_stream *stream; /* NULL = an ordinary request */
 };
 
-static const struct {
-	int status;
-	const char *reason;
-} reasons[] = {
-	{200, "OK"},
-	{202, "Accepted"},
-	{400, "Bad Request"},
-	{401, "Unauthorized"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{406, "Not Acceptable"},
-	{409, "Conflict"},
-	{413, "Content Too Large"},
-	{415, "Unsupported Media Type"},
-	{417, "Expectation Failed"},
-	{422, "Unprocessable Content"},
-	{429, "Too Many Requests"},
-	{500, "Internal Server Error"},
-	{503, "Service Unavailable"},
-	{504, "Gateway Timeout"},
-	{507, "Insufficient Storage"},
-};
-
 static const char *reason_of(int status)
 {
-	for (size_t i = 0; i < SG_ARRAY_LEN(reasons); i++)
-		if (reasons[i].status == status)
-			return reasons[i].reason;
-	return "Unknown";
+	const char *known = sg_api_reason(status);
+	return known ? known : "Unknown";
 }
 
 static void on_dispose(void *data)
