@@ -7,6 +7,7 @@
 #include "audit/reader.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/cli.h"
+#include "knowledge/knowledge.h"
 
 static void report(void *ctx, const char *what)
 {
@@ -14,7 +15,12 @@ static void report(void *ctx, const char *what)
 	(void)printf("damaged: %s\n", what);
 }
 
-static int check_all(struct sg_store *s, struct sg_check_counts *n, struct sg_error *err)
+struct know_counts {
+	uint64_t stores, items, bad;
+};
+
+static int check_all(
+	struct sg_store *s, struct sg_check_counts *n, struct know_counts *k, struct sg_error *err)
 {
 	struct sg_txn *t = NULL;
 	uint64_t seq = 0;
@@ -22,6 +28,8 @@ static int check_all(struct sg_store *s, struct sg_check_counts *n, struct sg_er
 	int r = sg_txn_begin(s, false, &t, err);
 	if (r == 0)
 		r = sg_checkpoint_check(t, report, NULL, n, err);
+	if (r == 0)
+		r = sg_know_check(t, report, NULL, &k->stores, &k->items, &k->bad, err);
 	if (r == 0)
 		r = sg_audit_check_store(t, &seq, err);
 	sg_txn_abort(t);
@@ -38,17 +46,22 @@ static int check(const char *state_dir)
 {
 	struct sg_store *s = NULL;
 	struct sg_check_counts n = {0};
+	struct know_counts k = {0};
 	struct sg_error err = {0};
 	int r = sg_store_open(&s, state_dir, 0, false, true, &err);
 	if (r == 0)
-		r = check_all(s, &n, &err);
+		r = check_all(s, &n, &k, &err);
 	sg_store_close(s);
 	if (r < 0)
 		return sg_cli_fail(&err);
 	(void)printf("%" PRIu64 " runs, %" PRIu64 " checkpoints, %" PRIu64 " blobs: %" PRIu64
 		     " damaged\n",
 		n.runs, n.checkpoints, n.blobs, n.bad);
-	return n.bad ? SG_EXIT_UNVERIFIED : SG_EXIT_DONE;
+	if (k.stores)
+		(void)printf("%" PRIu64 " knowledge stores, %" PRIu64 " items: %" PRIu64
+			     " damaged\n",
+			k.stores, k.items, k.bad);
+	return n.bad || k.bad ? SG_EXIT_UNVERIFIED : SG_EXIT_DONE;
 }
 
 static int run(int argc, char **argv)

@@ -33,6 +33,15 @@ static const char *const table_names[SG_TABLE_COUNT] = {
 	[SG_TABLE_BLOB] = "blob",
 	[SG_TABLE_LIVE] = "live",
 	[SG_TABLE_RUN_EVENTS] = "run-events",
+	[SG_TABLE_KNOW] = "know",
+	[SG_TABLE_KNOW_DIR] = "know-dir",
+	[SG_TABLE_KNOW_VECTOR] = "know-vector",
+	[SG_TABLE_KNOW_SIDE] = "know-side",
+	[SG_TABLE_KNOW_DOC] = "know-doc",
+	[SG_TABLE_KNOW_ID] = "know-id",
+	[SG_TABLE_KNOW_EPISODE] = "know-episode",
+	[SG_TABLE_KNOW_FACT] = "know-fact",
+	[SG_TABLE_KNOW_DELTA] = "know-delta",
 };
 
 int sg_store_error(int rc, struct sg_error *err, const char *what, const char *path)
@@ -204,7 +213,7 @@ static int open_tables(struct sg_store *s, MDB_txn *txn, unsigned flags, struct 
 }
 
 /* Format 2 added the tables of the audit's Merkle tree; their content is made by audit, from the
- * lines, when it finds it missing. */
+ * lines, when it finds it missing. Format 3 added the tables of knowledge, empty. */
 static int upgrade(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
 {
 	char format[16];

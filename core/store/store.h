@@ -16,7 +16,7 @@
 
 /* dir/store.mdb and its lock file dir/store.mdb-lock. */
 #define SG_STORE_FILE "store.mdb"
-#define SG_STORE_FORMAT 2	 /* what this build writes; META "format" */
+#define SG_STORE_FORMAT 3	 /* what this build writes; META "format" */
 #define SG_STORE_KEY_MAX 511U	 /* bytes of a key (LMDB's own limit) */
 #define SG_STORE_INSTALL_TEXT 33 /* 32 hex digits and the NUL */
 #define SG_STORE_MAP_DEFAULT (64ULL << 30)
@@ -42,8 +42,17 @@ enum sg_table {
 	SG_TABLE_BLOB,	/* sha-256 hex -> bytes: recorded outside results, artifacts */
 	SG_TABLE_LIVE,	/* run id -> "": runs that have not ended, so that a start need not read all
 			 */
-	SG_TABLE_RUN_EVENTS, /* run id NUL 8-byte BE audit sequence -> the 8-byte BE sequences of
-				the run's lines of one batch, the key's own included */
+	SG_TABLE_RUN_EVENTS,   /* run id NUL 8-byte BE audit sequence -> the 8-byte BE sequences of
+				  the run's lines of one batch, the key's own included */
+	SG_TABLE_KNOW,	       /* store name -> its description, JSON (knowledge/catalog.c) */
+	SG_TABLE_KNOW_DIR,     /* 4-byte BE store id + 4-byte BE segment -> directory entry */
+	SG_TABLE_KNOW_VECTOR,  /* the same key -> the vectors of the segment's rows */
+	SG_TABLE_KNOW_SIDE,    /* the same key -> their ids, metadata and terms */
+	SG_TABLE_KNOW_DOC,     /* 4-byte BE store id + 4-byte BE row -> SHA-256 + the text */
+	SG_TABLE_KNOW_ID,      /* 4-byte BE store id + document id -> 4-byte BE row + SHA-256 */
+	SG_TABLE_KNOW_EPISODE, /* 4-byte BE store id + scope key + 8-byte BE time + id -> JSON */
+	SG_TABLE_KNOW_FACT,    /* 4-byte BE store id + fact id -> JSON */
+	SG_TABLE_KNOW_DELTA,   /* 4-byte BE store id + 8-byte BE sequence -> JSON, append only */
 	SG_TABLE_COUNT,
 };
 

@@ -226,7 +226,7 @@ static void an_older_format_is_upgraded_after_a_copy(void **state)
 	assert_int_equal(sg_txn_begin(s, false, &t, NULL), 0);
 	assert_int_equal(sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT("colour"), &v, NULL), 0);
 	assert_int_equal(sg_txn_get(t, SG_TABLE_META, SG_KEY_TEXT("format"), &v, NULL), 0);
-	assert_memory_equal(v.data, "2", 1);
+	assert_memory_equal(v.data, "3", 1);
 	assert_int_equal(sg_txn_get(t, SG_TABLE_AUDIT_NOTE, SG_KEY_TEXT("x"), &v, NULL), 1);
 	sg_txn_abort(t);
 	sg_store_close(s);
