@@ -150,10 +150,10 @@ int sg_embed_ids(const struct sg_embedder *e, struct sg_embed_scratch *s, const 
 /* How many of the n texts fit one pass. */
 static size_t pass_size(const struct sg_plan *p, const struct sg_embed_text *texts, size_t n)
 {
-	size_t rows = 0, i = 0;
-	while (i < n && rows + texts[i].n <= SG_EMBED_BATCH_ROWS) {
-		rows += texts[i++].n;
-		if (p->kernel->alone)
+	size_t rows = sg_plan_rows(p, texts[0].n), i = 1;
+	for (; p->row_unit && i < n; i++) {
+		rows += sg_plan_rows(p, texts[i].n);
+		if (rows > SG_EMBED_BATCH_ROWS)
 			break;
 	}
 	return i;

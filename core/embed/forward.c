@@ -104,6 +104,7 @@ int sg_plan_create(struct sg_plan **ret, const struct sg_weights *weights,
 	p->kernel = kernel;
 	p->vecops = kernel->vecops();
 	p->weights = weights;
+	p->row_unit = kernel->row_unit ? kernel->row_unit() : 1;
 	p->memory_bytes = SG_BERT_LAYERS * layer_bytes(kernel);
 	p->memory = map_memory(p->memory_bytes);
 	if (!p->memory) {
@@ -126,12 +127,16 @@ void sg_plan_destroy(struct sg_plan *p)
 	free(p);
 }
 
+size_t sg_plan_rows(const struct sg_plan *p, size_t tokens)
+{
+	return p->row_unit ? round_up(tokens, p->row_unit) : tokens;
+}
+
 /* -- the workspace -------------------------------------------------------------------------- */
 
 static size_t rows_bytes(size_t columns)
 {
-	return round_up(
-		(SG_EMBED_BATCH_ROWS * columns + SG_KERNEL_SLACK) * sizeof(float), ALIGNMENT);
+	return round_up((SG_KERNEL_ROWS * columns + SG_KERNEL_SLACK) * sizeof(float), ALIGNMENT);
 }
 
 struct sg_workspace *sg_workspace_create(unsigned crew)
@@ -198,17 +203,22 @@ static void embed_row(const struct sg_weights *w, int32_t id, size_t position, f
 		ret_x[j] = word[j] + w->type[j] + pos[j];
 }
 
-/* x[m, 384] = norm(word[id] + type[0] + position) */
+/* x[m, 384] = norm(word[id] + type[0] + position); rows that fill a text up are zero. */
 static void embed_rows(const struct member *c)
 {
 	size_t row = 0, from, to;
 	share(c, c->m, &from, &to);
 	for (size_t t = 0; t < c->n; t++) {
-		for (size_t i = 0; i < c->texts[t].n; i++, row++) {
+		const struct sg_embed_text *text = &c->texts[t];
+		const size_t rows = sg_plan_rows(c->p, text->n);
+		for (size_t i = 0; i < rows; i++, row++) {
+			float *x = c->ws->x + row * H;
 			if (row < from || row >= to)
 				continue;
-			float *x = c->ws->x + row * H;
-			embed_row(c->p->weights, c->texts[t].ids[i], i, x);
+			memset(x, 0, H * sizeof(*x));
+			if (i >= text->n)
+				continue;
+			embed_row(c->p->weights, text->ids[i], i, x);
 			c->p->vecops->norm(x, &c->p->weights->embed_norm);
 		}
 	}
@@ -237,10 +247,9 @@ static void attend(const struct member *c, const float *qkv, size_t ld, size_t f
 {
 	for (size_t h = first; h < end; h++) {
 		size_t row = 0;
-		for (size_t t = 0; t < c->n; row += c->texts[t++].n)
-			c->p->kernel->attention(c->p->vecops,
-				qkv + row * ld + (h - first) * SG_HEAD_COLUMNS, ld, c->texts[t].n,
-				c->ws->context + row * H + h * D, H, c->tmp);
+		for (size_t t = 0; t < c->n; row += sg_plan_rows(c->p, c->texts[t++].n))
+			c->p->vecops->attention(qkv + row * ld + (h - first) * SG_HEAD_COLUMNS, ld,
+				c->texts[t].n, c->ws->context + row * H + h * D, H, c->tmp);
 	}
 }
 
@@ -249,7 +258,7 @@ static void self_attention(const struct member *c, const struct sg_linear *l)
 {
 	size_t from, to;
 	share(c, SG_BERT_HEADS, &from, &to);
-	float *qkv = c->ws->qkv + from * SG_HEAD_COLUMNS * SG_EMBED_BATCH_ROWS;
+	float *qkv = c->ws->qkv + from * SG_HEAD_COLUMNS * SG_KERNEL_ROWS;
 	const size_t step = c->p->kernel->heads_at_once;
 	for (size_t h = from; h < to; h += step) {
 		size_t end = h + step < to ? h + step : to;
@@ -281,7 +290,7 @@ static void run_layer(
 static void pool_texts(const struct member *c)
 {
 	size_t row = 0;
-	for (size_t t = 0; t < c->n; row += c->texts[t++].n)
+	for (size_t t = 0; t < c->n; row += sg_plan_rows(c->p, c->texts[t++].n))
 		if (t % c->ws->crew == c->me)
 			c->p->vecops->pool(
 				c->ws->x + row * H, c->texts[t].n, c->texts[t].ret_vector);
@@ -298,7 +307,7 @@ void sg_forward(const struct sg_plan *p, struct sg_workspace *ws, const struct s
 		.barrier = barrier,
 		.tmp = ws->tmp + me * SG_KERNEL_TMP};
 	for (size_t t = 0; t < n; t++)
-		c.m += texts[t].n;
+		c.m += sg_plan_rows(p, texts[t].n);
 	embed_rows(&c);
 	meet(&c);
 	for (size_t i = 0; i < SG_BERT_LAYERS; i++)

@@ -29,7 +29,8 @@ struct sg_plan {
 	const struct sg_vecops *vecops;
 	const struct sg_weights *weights; /* borrowed */
 	struct sg_plan_layer layer[SG_BERT_LAYERS];
-	void *memory; /* everything that was repacked */
+	size_t row_unit; /* sg_kernel.row_unit; 0 = texts are computed alone */
+	void *memory;	 /* everything that was repacked */
 	size_t memory_bytes;
 };
 
@@ -38,7 +39,10 @@ int sg_plan_create(struct sg_plan **ret, const struct sg_weights *weights,
 	const struct sg_kernel *kernel, struct sg_error *err);
 void sg_plan_destroy(struct sg_plan *p);
 
-/* Activations of one pass of at most SG_EMBED_BATCH_ROWS rows. */
+/* Rows that a text of so many tokens takes in a pass. */
+size_t sg_plan_rows(const struct sg_plan *p, size_t tokens);
+
+/* Activations of one pass of at most SG_KERNEL_ROWS rows. */
 struct sg_workspace {
 	float *x;	/* [rows, 384] */
 	float *context; /* [rows, 384] */
@@ -53,7 +57,8 @@ struct sg_workspace {
 struct sg_workspace *sg_workspace_create(unsigned crew); /* NULL: out of memory */
 void sg_workspace_destroy(struct sg_workspace *ws);
 
-/* A pass: texts whose tokens together are at most SG_EMBED_BATCH_ROWS; ids are checked before. */
+/* A pass: texts whose rows together are at most SG_KERNEL_ROWS, one text when row_unit is 0; ids
+ * are checked before. */
 void sg_forward(const struct sg_plan *p, struct sg_workspace *ws, const struct sg_embed_text *texts,
 	size_t n, unsigned me, struct sg_barrier *barrier);
 

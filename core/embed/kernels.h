@@ -22,6 +22,9 @@
 #define SG_KERNEL_TMP ((size_t)640 * 1024)
 /* Every buffer that a kernel reads or writes may be touched this many floats past its end. */
 #define SG_KERNEL_SLACK 64
+#define SG_KERNEL_ROW_UNIT ((size_t)48)
+/* Rows of one pass: texts filled up to the unit. */
+#define SG_KERNEL_ROWS (SG_EMBED_BATCH_ROWS + SG_KERNEL_ROW_UNIT)
 
 enum sg_finish {
 	SG_FINISH_BIAS,	    /* c = xW + b */
@@ -48,6 +51,9 @@ struct sg_vecops {
 	void (*norm)(float *x, const struct sg_layer_norm *ln);
 	/* Mean of x[n, 384] over rows, then unit length. */
 	void (*pool)(const float *x, size_t n, float *ret_vector);
+	/* One head of one text of n tokens: qkv[n, 96] -> ret_context[n, 32]; tmp as a kernel's. */
+	void (*attention)(
+		const float *qkv, size_t ld, size_t n, float *ret_context, size_t ldc, void *tmp);
 };
 
 struct sg_kernel {
@@ -63,14 +69,15 @@ struct sg_kernel {
 	void (*linear)(const struct sg_linear *l, const struct sg_vecops *v, enum sg_finish how,
 		const float *x, size_t ldx, size_t m, size_t n0, size_t n1, float *c, size_t ldc,
 		void *tmp);
-	/* One head of one text of n tokens: qkv[n, 96] -> ret_context[n, 32]. */
-	void (*attention)(const struct sg_vecops *v, const float *qkv, size_t ld, size_t n,
-		float *ret_context, size_t ldc, void *tmp);
 	bool on_request; /* "auto" never takes it */
 	bool bf16;	 /* other vectors than float32: they get a content hash of their own */
-	/* True: the bits of a product may depend on its number of rows or columns, so that every
-	 * text is computed alone and by one thread. */
-	bool alone;
+	/* True: the bits of a product may depend on how its columns are split, so that every text
+	 * is computed by one thread. */
+	bool whole_columns;
+	/* Each text starts at a multiple of this many rows of a product and is filled up to one;
+	 * then its bits do not depend on its company. 0: only alone. NULL = 1. At most
+	 * SG_KERNEL_ROW_UNIT. */
+	size_t (*row_unit)(void);
 	/* Heads that one call of linear should project: 1 keeps a head in the cache, a BLAS wants
 	 * few large products. */
 	size_t heads_at_once;

@@ -1,6 +1,7 @@
 /* AVX2 with FMA: tiles of 6 rows by 16 columns, twelve of the sixteen registers hold sums. */
 #define SG_TILE_ROWS 6
 #define SG_TILE_V16 1
+#include "embed/attention.h"
 #include "embed/packed.h"
 
 static bool usable(void)
@@ -20,9 +21,5 @@ const struct sg_kernel sg_kernel_avx2 = {
 	.needs = "AVX2 and FMA",
 	.usable = usable,
 	.vecops = vecops,
-	.packed_bytes = packed_bytes,
-	.pack = pack,
-	.linear = linear,
-	.attention = attention,
-	.heads_at_once = 1,
+	SG_PACKED_ENTRIES,
 };

@@ -3,6 +3,7 @@
  */
 #define SG_TILE_ROWS 12
 #define SG_TILE_V16 2
+#include "embed/attention.h"
 #include "embed/packed.h"
 
 static bool usable(void)
@@ -22,9 +23,5 @@ const struct sg_kernel sg_kernel_avx512 = {
 	.needs = "AVX-512F",
 	.usable = usable,
 	.vecops = vecops,
-	.packed_bytes = packed_bytes,
-	.pack = pack,
-	.linear = linear,
-	.attention = attention,
-	.heads_at_once = 1,
+	SG_PACKED_ENTRIES,
 };

@@ -21,12 +21,5 @@ const struct sg_kernel sg_kernel_bf16 = {
 	.name = "bf16",
 	.needs = "AVX512_BF16 (\"bf16-emulated\" computes the same rounding without it)",
 	.usable = usable,
-	.vecops = sg_vecops_best,
-	.packed_bytes = bf16_packed_bytes,
-	.pack = bf16_pack,
-	.linear = bf16_linear,
-	.attention = attention,
-	.on_request = true,
-	.bf16 = true,
-	.heads_at_once = 4,
+	SG_BF16_ENTRIES,
 };

@@ -73,12 +73,36 @@ static void pool(const float *x, size_t n, float *ret_vector)
 		ret_vector[j] = (float)(sum[j] * inv);
 }
 
+static void attention(
+	const float *qkv, size_t ld, size_t n, float *ret_context, size_t ldc, void *tmp)
+{
+	float *p = tmp; /* [n] scores, then probabilities, of one query */
+	const size_t d = SG_BERT_HEAD_DIM;
+	const float scale = (float)(1.0 / sqrt((double)d));
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j < n; j++) {
+			double s = 0;
+			for (size_t k = 0; k < d; k++)
+				s += (double)qkv[i * ld + k] * (double)qkv[j * ld + d + k];
+			p[j] = (float)s;
+		}
+		double inv = (double)softmax(p, n, scale);
+		for (size_t k = 0; k < d; k++) {
+			double s = 0;
+			for (size_t j = 0; j < n; j++)
+				s += (double)p[j] * (double)qkv[j * ld + 2 * d + k];
+			ret_context[i * ldc + k] = (float)(s * inv);
+		}
+	}
+}
+
 const struct sg_vecops sg_vecops_reference = {
 	.name = "reference",
 	.finish = finish,
 	.softmax = softmax,
 	.norm = norm,
 	.pool = pool,
+	.attention = attention,
 };
 
 static const struct sg_vecops *vecops(void)
@@ -108,34 +132,10 @@ static void linear(const struct sg_linear *l, const struct sg_vecops *v, enum sg
 	}
 }
 
-static void attention(const struct sg_vecops *v, const float *qkv, size_t ld, size_t n,
-	float *ret_context, size_t ldc, void *tmp)
-{
-	float *p = tmp; /* [n] scores, then probabilities, of one query */
-	const size_t d = SG_BERT_HEAD_DIM;
-	const float scale = (float)(1.0 / sqrt((double)d));
-	for (size_t i = 0; i < n; i++) {
-		for (size_t j = 0; j < n; j++) {
-			double s = 0;
-			for (size_t k = 0; k < d; k++)
-				s += (double)qkv[i * ld + k] * (double)qkv[j * ld + d + k];
-			p[j] = (float)s;
-		}
-		double inv = (double)v->softmax(p, n, scale);
-		for (size_t k = 0; k < d; k++) {
-			double s = 0;
-			for (size_t j = 0; j < n; j++)
-				s += (double)p[j] * (double)qkv[j * ld + 2 * d + k];
-			ret_context[i * ldc + k] = (float)(s * inv);
-		}
-	}
-}
-
 const struct sg_kernel sg_kernel_reference = {
 	.name = "reference",
 	.usable = usable,
 	.vecops = vecops,
 	.linear = linear,
-	.attention = attention,
 	.heads_at_once = SG_BERT_HEADS,
 };

@@ -1,5 +1,5 @@
-/* The packed micro-kernel, for any instruction set of lanes.h. Included by one .c file for each,
- * which first defines SG_TILE_ROWS (R) and SG_TILE_V16 (V: 16 V columns in registers).
+/* Dense layers from packed weights, by the register tile of tile.h. Included by one .c file for
+ * each instruction set.
  *
  * Weights are packed once into [in / K_BLOCK][out / 16V][K_BLOCK][16V], the order in which a pass
  * reads them: one step of the inner loop takes one contiguous row of a panel. A tile of up to R
@@ -12,97 +12,18 @@
 #ifndef SG_EMBED_PACKED_H
 #define SG_EMBED_PACKED_H
 
-#include "embed/vecops.h"
+#include "embed/tile.h"
 
-enum {
-	TILE_ROWS = SG_TILE_ROWS,
-	TILE_V = SG_TILE_V16,
-	TILE_COLUMNS = 16 * SG_TILE_V16,
-	K_BLOCK = 384,
-	ROWS_AT_ONCE = 144, /* of K_BLOCK inputs: 216 KB, in the second-level cache */
-};
-
-struct tile {
-	v16 s[TILE_ROWS][TILE_V];
-};
-
-/* What to bring into the second-level cache meanwhile: step bytes further at each k. */
-struct ahead {
-	const char *at;
-	size_t step; /* 0: nothing */
-};
-
-/* s[r][v] = sum over k of a[r, k] * b[k, v]; R is a constant where this is inlined. */
-SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda, const float *b,
-	size_t ldb, size_t k, struct ahead ahead)
-{
-#pragma GCC unroll 16
-	for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-		for (int v = 0; v < TILE_V; v++)
-			t->s[r][v] = v16_set1(0);
-	for (size_t i = 0; i < k; i++) {
-		v16 row[TILE_V];
-#pragma GCC unroll 2
-		for (int v = 0; v < TILE_V; v++)
-			row[v] = v16_load(b + 16 * v);
-		if (ahead.step) {
-			_mm_prefetch(ahead.at, _MM_HINT_T1);
-			ahead.at += ahead.step;
-		}
-#pragma GCC unroll 16
-		for (int r = 0; r < R; r++) {
-			v16 x = v16_set1(a[(size_t)r * lda]);
-#pragma GCC unroll 2
-			for (int v = 0; v < TILE_V; v++)
-				t->s[r][v] = v16_fma(x, row[v], t->s[r][v]);
-		}
-		a++;
-		b += ldb;
-	}
-}
-
-#define NOTHING_AHEAD ((struct ahead){0})
-
-/* Calls body with R fixed to each height. */
-#define FOR_HEIGHT(rows, body) \
-	switch (rows) { \
-		HEIGHT_CASES(body) \
-	default: __builtin_unreachable(); \
-	}
-#define HEIGHT_CASE(n, body) \
-	case n: { \
-		enum { R = n }; \
-		body; \
-	} break;
-#define HEIGHT_CASES_6(body) \
-	HEIGHT_CASE(1, body) \
-	HEIGHT_CASE(2, body) \
-	HEIGHT_CASE(3, body) \
-	HEIGHT_CASE(4, body) \
-	HEIGHT_CASE(5, body) \
-	HEIGHT_CASE(6, body)
-#if SG_TILE_ROWS == 12
-#define HEIGHT_CASES(body) \
-	HEIGHT_CASES_6(body) \
-	HEIGHT_CASE(7, body) \
-	HEIGHT_CASE(8, body) \
-	HEIGHT_CASE(9, body) \
-	HEIGHT_CASE(10, body) \
-	HEIGHT_CASE(11, body) \
-	HEIGHT_CASE(12, body)
-#else
-#define HEIGHT_CASES(body) HEIGHT_CASES_6(body)
-#endif
+enum { ROWS_AT_ONCE = 144 }; /* of K_BLOCK inputs: 216 KB, in the second-level cache */
 
 /* -- weights -------------------------------------------------------------------------------- */
 
-SG_UNUSED static size_t packed_bytes(size_t in, size_t out)
+static size_t packed_bytes(size_t in, size_t out)
 {
 	return in * out * sizeof(float);
 }
 
-SG_UNUSED static void pack(const float *w, size_t in, size_t out, void *ret_packed)
+static void pack(const float *w, size_t in, size_t out, void *ret_packed)
 {
 	float *to = ret_packed;
 	for (size_t block = 0; block < in; block += K_BLOCK)
@@ -229,9 +150,8 @@ static void run_chunk(const struct sg_linear *l, enum sg_finish how, const float
 }
 
 /* A chunk of rows of a block of x stays in the second-level cache while the panels pass by. */
-SG_UNUSED static void linear(const struct sg_linear *l, const struct sg_vecops *v,
-	enum sg_finish how, const float *x, size_t ldx, size_t m, size_t n0, size_t n1, float *c,
-	size_t ldc, void *tmp)
+static void linear(const struct sg_linear *l, const struct sg_vecops *v, enum sg_finish how,
+	const float *x, size_t ldx, size_t m, size_t n0, size_t n1, float *c, size_t ldc, void *tmp)
 {
 	(void)v;
 	const size_t chunks = (m + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
@@ -244,146 +164,7 @@ SG_UNUSED static void linear(const struct sg_linear *l, const struct sg_vecops *
 	}
 }
 
-/* -- attention ------------------------------------------------------------------------------ */
-
-enum { HEAD = SG_BERT_HEAD_DIM, SCORE_LD = SG_EMBED_MAX_TOKENS + 16 };
-
-/* K of qkv[n, 96] into panels [n / C][32][C] of C = TILE_COLUMNS keys. Columns past n keep what
- * they held, finite numbers; the scores they give are never read. */
-static void transpose_keys(const float *k, size_t ld, size_t n, float *ret)
-{
-	for (size_t j = 0; j < n; j += 4) {
-		float *to = ret + j / TILE_COLUMNS * TILE_COLUMNS * HEAD + j % TILE_COLUMNS;
-		const size_t left = n - j;
-		for (size_t d = 0; d < HEAD; d += 4) {
-			const float *from = k + j * ld + d;
-			__m128 r0 = _mm_loadu_ps(from), zero = _mm_setzero_ps();
-			__m128 r1 = left > 1 ? _mm_loadu_ps(from + ld) : zero;
-			__m128 r2 = left > 2 ? _mm_loadu_ps(from + 2 * ld) : zero;
-			__m128 r3 = left > 3 ? _mm_loadu_ps(from + 3 * ld) : zero;
-			_MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-			_mm_storeu_ps(to + d * TILE_COLUMNS, r0);
-			_mm_storeu_ps(to + (d + 1) * TILE_COLUMNS, r1);
-			_mm_storeu_ps(to + (d + 2) * TILE_COLUMNS, r2);
-			_mm_storeu_ps(to + (d + 3) * TILE_COLUMNS, r3);
-		}
-	}
-}
-
-/* scores[R, n] = q[R, 32] K^T */
-SG_INLINE void score_rows(
-	const int R, const float *q, size_t ld, const float *keys, size_t n, float *ret_scores)
-{
-	for (size_t j = 0; j < n; j += TILE_COLUMNS) {
-		struct tile t;
-		tile_sum(&t, R, q, ld, keys + j * HEAD, TILE_COLUMNS, HEAD, NOTHING_AHEAD);
-#pragma GCC unroll 16
-		for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-			for (int v = 0; v < TILE_V; v++)
-				v16_store(ret_scores + r * SCORE_LD + j + 16 * v, t.s[r][v]);
-	}
-}
-
-/* V of qkv[n, 96] into panels [32 / C][n][C]. */
-static void copy_values(const float *v, size_t ld, size_t n, float *ret)
-{
-	for (size_t d = 0; d < HEAD; d += 16)
-		for (size_t j = 0; j < n; j++)
-			v16_store(
-				ret + (d / TILE_COLUMNS * n + j) * TILE_COLUMNS + d % TILE_COLUMNS,
-				v16_load(v + j * ld + d));
-}
-
-/* context[R, 32] = p[R, n] V[n, 32] * inv[R] */
-SG_INLINE void weigh_rows(const int R, const float *p, const float *inv, const float *values,
-	size_t n, float *ret_context, size_t ldc)
-{
-	for (size_t j = 0; j < HEAD; j += TILE_COLUMNS) {
-		struct tile t;
-		tile_sum(&t, R, p, SCORE_LD, values + j * n, TILE_COLUMNS, n, NOTHING_AHEAD);
-#pragma GCC unroll 16
-		for (int r = 0; r < R; r++)
-#pragma GCC unroll 2
-			for (int i = 0; i < TILE_V; i++)
-				v16_store(ret_context + (size_t)r * ldc + j + 16 * i,
-					v16_mul(t.s[r][i], v16_set1(inv[r])));
-	}
-}
-
-/* One head of one text, packed; rows of it that are computed together. */
-struct head {
-	const float *q; /* [n, 32] with ld */
-	size_t ld, n;
-	const float *keys, *values; /* panels */
-	float *scores;		    /* [TILE_ROWS, SCORE_LD] */
-	float *context;		    /* [n, 32] with ldc */
-	size_t ldc;
-};
-
-SG_INLINE void attend_rows(const int R, const struct head *h, size_t row)
-{
-	const float scale = 0.17677669529663688110f; /* 1 / sqrt(32) */
-	float inv[TILE_ROWS];
-	score_rows(R, h->q + row * h->ld, h->ld, h->keys, h->n, h->scores);
-	for (int r = 0; r < R; r++)
-		inv[r] = softmax_row(h->scores + r * SCORE_LD, h->n, scale);
-	weigh_rows(R, h->scores, inv, h->values, h->n, h->context + row * h->ldc, h->ldc);
-}
-
-/* Out of line for each height: in one function together the compiler keeps sums in memory. */
-#define ATTEND(n) \
-	__attribute__((noinline)) static void attend_##n(const struct head *h, size_t row) \
-	{ \
-		attend_rows(n, h, row); \
-	}
-ATTEND(1)
-ATTEND(2)
-ATTEND(3)
-ATTEND(4)
-ATTEND(5)
-ATTEND(6)
-#if SG_TILE_ROWS == 12
-ATTEND(7)
-ATTEND(8)
-ATTEND(9)
-ATTEND(10)
-ATTEND(11)
-ATTEND(12)
-#endif
-static void (*const attend_height[])(const struct head *, size_t) = {
-	attend_1,
-	attend_2,
-	attend_3,
-	attend_4,
-	attend_5,
-	attend_6,
-#if SG_TILE_ROWS == 12
-	attend_7,
-	attend_8,
-	attend_9,
-	attend_10,
-	attend_11,
-	attend_12,
-#endif
-};
-
-static void attention(const struct sg_vecops *v, const float *qkv, size_t ld, size_t n,
-	float *ret_context, size_t ldc, void *tmp)
-{
-	(void)v;
-	float *keys = tmp;
-	float *values = keys + HEAD * (SG_EMBED_MAX_TOKENS + TILE_COLUMNS);
-	float *scores = values + HEAD * SG_EMBED_MAX_TOKENS;
-	transpose_keys(qkv + HEAD, ld, n, keys);
-	copy_values(qkv + 2 * HEAD, ld, n, values);
-	const struct head h = {qkv, ld, n, keys, values, scores, ret_context, ldc};
-	const size_t tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
-	for (size_t i = 0, row = 0; i < tiles; i++) {
-		const size_t rows = (n - row + (tiles - i) - 1) / (tiles - i);
-		attend_height[rows - 1](&h, row);
-		row += rows;
-	}
-}
+#define SG_PACKED_ENTRIES \
+	.packed_bytes = packed_bytes, .pack = pack, .linear = linear, .heads_at_once = 1
 
 #endif

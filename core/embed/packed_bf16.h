@@ -1,6 +1,5 @@
 /* Dense layers in bfloat16: weights and inputs rounded to nearest even, products exact, sums in
- * float32. Included by one .c file for each way to multiply, after packed.h, which gives attention
- * and the tile's shape; it needs
+ * float32. Included by one .c file for each way to multiply; it needs
  *   v16 bf16_pairs(v16 s, uint32_t x, const uint16_t *w)
  * that adds x[1] * w[2i + 1], then x[0] * w[2i], to each lane i: two roundings, as VDPBF16PS.
  *
@@ -13,7 +12,7 @@
 
 #include <string.h>
 
-#include "embed/packed.h"
+#include "embed/tile.h"
 
 SG_INLINE uint16_t bf16_of(float x)
 {
@@ -150,5 +149,9 @@ static void bf16_linear(const struct sg_linear *l, const struct sg_vecops *v, en
 		}
 	}
 }
+
+#define SG_BF16_ENTRIES \
+	.vecops = sg_vecops_best, .packed_bytes = bf16_packed_bytes, .pack = bf16_pack, \
+	.linear = bf16_linear, .on_request = true, .bf16 = true, .heads_at_once = 4
 
 #endif

@@ -65,7 +65,7 @@ int sg_embed_team_create(struct sg_embed_team **ret, const struct sg_embedder *e
 	const struct sg_plan *plan = sg_embedder_plan(e);
 	if (threads == 0)
 		return sg_error_set(err, SG_EINVALID, NULL, "a team of no threads");
-	if (plan->kernel->alone)
+	if (plan->kernel->whole_columns)
 		threads = 1;
 	if (threads > SG_CREW_MAX)
 		threads = SG_CREW_MAX;

@@ -149,10 +149,4 @@ SG_UNUSED static void vec_pool(const float *x, size_t n, float *ret_vector)
 		v16_store(ret_vector + j, v16_mul(v16_load(ret_vector + j), inv));
 }
 
-#define SG_VECOPS_INIT(isa) \
-	{ \
-		.name = (isa), .finish = vec_finish, .softmax = vec_softmax, .norm = vec_norm, \
-		.pool = vec_pool, \
-	}
-
 #endif

@@ -3,6 +3,7 @@
  */
 #define SG_TILE_ROWS 12
 #define SG_TILE_V16 2
+#include "embed/attention.h"
 #include "embed/packed.h"
 #include "kernel_wide.h"
 
@@ -23,9 +24,5 @@ const struct sg_kernel test_kernel_wide = {
 	.needs = "AVX2 and FMA",
 	.usable = usable,
 	.vecops = vecops,
-	.packed_bytes = packed_bytes,
-	.pack = pack,
-	.linear = linear,
-	.attention = attention,
-	.heads_at_once = 1,
+	SG_PACKED_ENTRIES,
 };

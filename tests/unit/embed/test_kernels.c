@@ -22,7 +22,7 @@ static const struct sg_kernel *const kernels[] = {
 	&sg_kernel_bf16,
 	&sg_kernel_bf16_emulated,
 };
-enum { KERNELS = sizeof(kernels) / sizeof(kernels[0]) };
+enum { KERNELS = sizeof(kernels) / sizeof(kernels[0]), VECOPS = 4 };
 
 static float *numbers(size_t n, float scale, uint64_t *seed)
 {
@@ -130,27 +130,38 @@ static void dense_layers_agree_with_the_reference(void **state)
 	}
 }
 
+/* In groups of the kernel's unit, at places that are multiples of it. */
+static void check_company(const struct sg_kernel *k, const struct shape *p, const float *x,
+	const float *r, size_t rows)
+{
+	const size_t unit = k->row_unit ? k->row_unit() : 1;
+	if (!unit)
+		return;
+	rows = rows / unit * unit;
+	float *all = run_layer(k, p->in, p->out, p->how, x, rows, r);
+	for (size_t from = 0, groups = 1; from + groups * unit <= rows;) {
+		const size_t m = groups * unit;
+		float *part =
+			run_layer(k, p->in, p->out, p->how, x + from * p->in, m, r + from * p->out);
+		assert_memory_equal(part, all + from * p->out, m * p->out * sizeof(float));
+		free(part);
+		from += m;
+		groups = groups % 17 + 3;
+	}
+	free(all);
+}
+
 static void a_row_does_not_depend_on_its_company(void **state)
 {
 	(void)state;
 	uint64_t seed = 3;
-	enum { M = 200 };
+	enum { M = 252 };
 	for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
 		const struct shape *p = &shapes[s];
 		float *x = numbers(M * p->in, 1, &seed), *r = numbers(M * p->out, 1, &seed);
 		for (size_t i = 0; i < KERNELS; i++) {
-			const struct sg_kernel *k = kernels[i];
-			if (!k->usable() || k->alone)
-				continue;
-			float *all = run_layer(k, p->in, p->out, p->how, x, M, r);
-			for (size_t from = 0, m = 1; from + m <= M; from += m, m = m % 17 + 3) {
-				float *part = run_layer(k, p->in, p->out, p->how, x + from * p->in,
-					m, r + from * p->out);
-				assert_memory_equal(
-					part, all + from * p->out, m * p->out * sizeof(float));
-				free(part);
-			}
-			free(all);
+			if (kernels[i]->usable())
+				check_company(kernels[i], p, x, r, M);
 		}
 		free(x);
 		free(r);
@@ -165,7 +176,7 @@ static void columns_may_be_split_between_threads(void **state)
 	float *x = numbers((size_t)M * IN, 1, &seed), *r = numbers((size_t)M * OUT, 1, &seed);
 	for (size_t i = 0; i < KERNELS; i++) {
 		const struct sg_kernel *k = kernels[i];
-		if (!k->usable() || k->alone)
+		if (!k->usable() || k->whole_columns)
 			continue;
 		float *all = run_layer(k, IN, OUT, SG_FINISH_RESIDUAL, x, M, r);
 		struct layer y = make_layer(k, IN, OUT);
@@ -184,11 +195,21 @@ static void columns_may_be_split_between_threads(void **state)
 
 /* -- attention ------------------------------------------------------------------------------ */
 
-static void run_head(const struct sg_kernel *k, const float *qkv, size_t n, float *ret)
+static void run_head(const struct sg_vecops *v, const float *qkv, size_t n, float *ret)
 {
 	void *tmp = aligned(SG_KERNEL_TMP);
-	k->attention(k->vecops(), qkv, SG_HEAD_COLUMNS, n, ret, SG_BERT_HEAD_DIM, tmp);
+	v->attention(qkv, SG_HEAD_COLUMNS, n, ret, SG_BERT_HEAD_DIM, tmp);
 	free(tmp);
+}
+
+static const struct sg_vecops *vecops(size_t i)
+{
+	const struct sg_vecops *const all[] = {&sg_vecops_base,
+		sg_kernel_avx2.usable() ? &sg_vecops_avx2 : NULL,
+		test_kernel_wide.usable() ? test_kernel_wide.vecops() : NULL,
+		sg_kernel_avx512.usable() ? &sg_vecops_avx512 : NULL};
+	assert_true(i < VECOPS && sizeof(all) / sizeof(all[0]) == VECOPS);
+	return all[i];
 }
 
 static void attention_agrees_with_the_reference(void **state)
@@ -200,16 +221,15 @@ static void attention_agrees_with_the_reference(void **state)
 	for (size_t n = 1; n <= SG_EMBED_MAX_TOKENS; n = n < 40 ? n + 1 : n + 27) {
 		/* From flat to so sharp that most probabilities vanish. */
 		float *qkv = numbers(n * SG_HEAD_COLUMNS, n % 3 == 0 ? 12.0f : 1.5f, &seed);
-		run_head(&sg_kernel_reference, qkv, n, want);
-		for (size_t i = 1; i < KERNELS; i++) {
-			if (!kernels[i]->usable())
+		run_head(&sg_vecops_reference, qkv, n, want);
+		for (size_t i = 0; i < VECOPS; i++) {
+			if (!vecops(i))
 				continue;
-			run_head(kernels[i], qkv, n, got);
+			run_head(vecops(i), qkv, n, got);
 			/* Scores near 1000 carry an error of 6e-5 into the exponent. */
 			float d = test_max_difference(got, want, n * SG_BERT_HEAD_DIM);
 			if (d > (n % 3 == 0 ? 2e-3f : TOLERANCE))
-				fail_msg(
-					"%s: %zu tokens off by %g", kernels[i]->name, n, (double)d);
+				fail_msg("%s: %zu tokens off by %g", vecops(i)->name, n, (double)d);
 		}
 		free(qkv);
 	}
@@ -231,8 +251,8 @@ static void same_bits(const struct sg_kernel *a, const struct sg_kernel *b)
 		free(cb);
 	}
 	float ha[N * SG_BERT_HEAD_DIM], hb[N * SG_BERT_HEAD_DIM];
-	run_head(a, x, N, ha);
-	run_head(b, x, N, hb);
+	run_head(a->vecops(), x, N, ha);
+	run_head(b->vecops(), x, N, hb);
 	assert_memory_equal(ha, hb, sizeof(ha));
 	free(x);
 	free(r);
@@ -252,19 +272,11 @@ static void every_width_gives_the_same_bits(void **state)
 
 /* -- row operations -------------------------------------------------------------------------- */
 
-static const struct sg_vecops *vecops(size_t i)
-{
-	const struct sg_vecops *const all[] = {&sg_vecops_base,
-		sg_kernel_avx2.usable() ? &sg_vecops_avx2 : NULL,
-		sg_kernel_avx512.usable() ? &sg_vecops_avx512 : NULL};
-	return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
-}
-
 static void gelu_and_exp_are_as_exact_as_stated(void **state)
 {
 	(void)state;
 	const float zero[16] = {0};
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < VECOPS; i++) {
 		const struct sg_vecops *v = vecops(i);
 		if (!v)
 			continue;
@@ -299,7 +311,7 @@ static void norms_and_pooling_agree_with_the_reference(void **state)
 	uint64_t seed = 23;
 	float *gamma = numbers(384, 1, &seed), *beta = numbers(384, 1, &seed);
 	const struct sg_layer_norm ln = {gamma, beta};
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < VECOPS; i++) {
 		const struct sg_vecops *v = vecops(i);
 		if (!v)
 			continue;
