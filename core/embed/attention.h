@@ -84,11 +84,13 @@ struct head {
 
 SG_INLINE void attend_rows(const int R, const struct head *h, size_t row)
 {
-	const float scale = 0.17677669529663688110f; /* 1 / sqrt(32) */
-	float inv[TILE_ROWS];
+	const float factor = 0.17677669529663688110f * LOG2_E; /* 1 / sqrt(32) */
+	float inv[TILE_ROWS], most[TILE_ROWS];
 	score_rows(R, h->q + row * h->ld, h->ld, h->keys, h->n, h->scores);
 	for (int r = 0; r < R; r++)
-		inv[r] = softmax_row(h->scores + r * SCORE_LD, h->n, scale);
+		most[r] = row_most(h->scores + r * SCORE_LD, h->n, factor);
+	for (int r = 0; r < R; r++)
+		inv[r] = 1.0f / row_exp(h->scores + r * SCORE_LD, h->n, factor, most[r]);
 	weigh_rows(R, h->scores, inv, h->values, h->n, h->context + row * h->ldc, h->ldc);
 }
 

@@ -33,6 +33,7 @@ SG_INLINE void tile_sum(struct tile *t, const int R, const float *a, size_t lda,
 #pragma GCC unroll 2
 		for (int v = 0; v < TILE_V; v++)
 			t->s[r][v] = v16_set1(0);
+#pragma GCC unroll 4
 	for (size_t i = 0; i < k; i++) {
 		v16 row[TILE_V];
 #pragma GCC unroll 2
