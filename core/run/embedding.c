@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/base64.h"
 #include "run/internal.h"
 
 static void unlink_job(struct embed_job *j)
@@ -75,16 +76,13 @@ static int hand_over(struct sg_engine *e, struct embed_job *j, struct sg_error *
 	return r;
 }
 
-int sg_exec_embed(struct sg_exec *x, const char *text, size_t n,
-	void (*done)(struct sg_exec *x, const float *vector, const struct sg_error *err),
-	struct sg_error *err)
+int sg_exec_embed(struct sg_exec *x, const char *text, size_t n, struct sg_error *err)
 {
 	struct embed_job *j = NULL;
 	int r = submit(x->engine, text, n, 0, &j, err);
 	if (r < 0)
 		return r;
 	j->exec = x;
-	j->node_done = done;
 	r = hand_over(x->engine, j, err);
 	return r < 0 ? r : SG_EXEC_PENDING;
 }
@@ -110,6 +108,41 @@ void sg_embedding_forget(struct sg_engine *e, const void *ctx)
 			j->cb = NULL;
 }
 
+static json_t *record(const struct sg_exec *x, const float *vector)
+{
+	char hash[SG_SHA256_HEX];
+	const struct sg_model_info *m = sg_embedder_info(x->engine->embedder);
+	sg_autobuf text = SG_BUF_INIT(SG_BASE64_LEN(SG_EMBED_DIM * sizeof(*vector)) + 1);
+	sg_sha256_hex(vector, SG_EMBED_DIM * sizeof(*vector), hash);
+	sg_base64_add(&text, vector, SG_EMBED_DIM * sizeof(*vector));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "kind", "embedding", "node", x->node->id,
+		"sha256", hash, "tokenizer_sha256", m->tokenizer_sha256, "vector", text.data,
+		"weights_sha256", m->weights_sha256);
+}
+
+int sg_exec_embedding_read(const json_t *rec, float *ret_vector, struct sg_error *err)
+{
+	const json_t *text = json_object_get(rec, "vector");
+	uint8_t bytes[SG_EMBED_DIM * sizeof(float)];
+	int n = sg_base64_decode(json_string_value(text) ? json_string_value(text) : "",
+		json_string_length(text), bytes, sizeof(bytes));
+	if (n != (int)sizeof(bytes))
+		return sg_error_set(err, SG_ECORRUPT, "record-damaged",
+			"a recorded embedding is not %d numbers", SG_EMBED_DIM);
+	memcpy(ret_vector, bytes, sizeof(bytes));
+	return 0;
+}
+
+static void node_done(struct sg_exec *x, const float *vector, const struct sg_error *err)
+{
+	struct sg_error here;
+	if (vector && !(x->record = record(x, vector))) {
+		(void)sg_error_nomem(&here);
+		err = &here;
+	}
+	sg_exec_complete(x, err);
+}
+
 void sg_embedding_drain(struct sg_engine *e)
 {
 	(void)pthread_mutex_lock(&e->jobs_lock);
@@ -123,19 +156,9 @@ void sg_embedding_drain(struct sg_engine *e)
 		const struct sg_error *err = j->status < 0 ? &j->err : NULL;
 		e->stats.embeddings += !err;
 		if (j->exec)
-			j->node_done(j->exec, err ? NULL : j->vector, err);
+			node_done(j->exec, err ? NULL : j->vector, err);
 		else if (j->cb)
 			j->cb(j->ctx, err ? NULL : j->vector, &j->tokens, err);
 		free_job(j);
 	}
-}
-
-json_t *sg_exec_embedding_record(const struct sg_exec *x, const float *vector)
-{
-	char hash[SG_SHA256_HEX];
-	const struct sg_model_info *m = sg_embedder_info(x->engine->embedder);
-	sg_sha256_hex(vector, SG_EMBED_DIM * sizeof(*vector), hash);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "kind", "embedding", "node", x->node->id,
-		"sha256", hash, "weights_sha256", m->weights_sha256, "tokenizer_sha256",
-		m->tokenizer_sha256, "update", x->update ? x->update : json_null());
 }

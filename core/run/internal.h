@@ -179,7 +179,6 @@ struct embed_job {
 	struct sg_engine *engine;
 	struct sg_tokens tokens;
 	struct sg_exec *exec; /* a node's, or NULL */
-	void (*node_done)(struct sg_exec *x, const float *vector, const struct sg_error *err);
 	sg_embed_callback cb; /* NULL after sg_engine_forget */
 	void *ctx;
 	int status;

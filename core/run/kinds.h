@@ -2,6 +2,9 @@
  *
  * A kind turns the state into an update of the state. It never touches the run itself, and it never
  * blocks the loop thread for longer than a text of state_bytes takes to look at.
+ *
+ * What comes from outside (a worker, a program, a store) is the execution's record, and the update
+ * is made from the record alone, by apply: so a replay, which has only the record, cannot differ.
  */
 #ifndef SG_RUN_KINDS_H
 #define SG_RUN_KINDS_H
@@ -18,6 +21,7 @@ struct run;
 struct prepared;
 struct sg_engine;
 struct sg_embedder;
+struct sg_node_kind;
 
 /* What execute may return beside an error. */
 enum sg_exec_outcome {
@@ -33,11 +37,13 @@ struct sg_exec {
 	struct sg_engine *engine;
 	struct prepared *graph;
 	const struct sg_node *node;
+	const struct sg_node_kind *kind;
 	const void *data;    /* what prepare made */
 	const json_t *state; /* as the node sees it; borrowed */
 	int64_t step;
 	json_t *update;		     /* out, owned: object of state fields, or NULL */
-	json_t *record;		     /* out, owned: what came from outside, for replay, or NULL */
+	json_t *record;		     /* out, owned: what came from outside, or NULL; an object
+				      * whose "kind" says which, see apply */
 	const struct sg_action *ask; /* out: of SG_EXEC_INTERRUPT, borrowed from data */
 	void *job;		     /* the kind's, while pending */
 };
@@ -55,6 +61,10 @@ struct sg_node_kind {
 	int (*prepare)(const struct sg_kind_load *l, void **ret_data, struct sg_error *err);
 	void (*release)(void *data);
 	int (*execute)(struct sg_exec *x, struct sg_error *err);
+	/* From the record of an execution to x->update; the only place that makes one when execute
+	 * sets x->record. Reads x->data, x->state and the record, nothing else. NULL for a kind
+	 * that records nothing. */
+	int (*apply)(struct sg_exec *x, const json_t *record, struct sg_error *err);
 	bool embeds;  /* needs the embedding model */
 	bool outside; /* has effects outside: executed only once all before it is durable */
 };
@@ -64,16 +74,14 @@ extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 
-/* For kinds that embed: the text is tokenized here, computed on a worker; done is called on the
- * loop thread (vector borrowed; NULL with err) and ends with sg_exec_complete. Returns
- * SG_EXEC_PENDING. */
-int sg_exec_embed(struct sg_exec *x, const char *text, size_t n,
-	void (*done)(struct sg_exec *x, const float *vector, const struct sg_error *err),
-	struct sg_error *err);
-/* A pending execution is over. err NULL = x->update and x->record hold. x is gone afterwards. */
+/* For kinds that embed: the text is tokenized here and computed on a worker. The record is
+ * {"kind":"embedding", "vector": base64 of the little-endian floats, "sha256" of those bytes, model
+ * and tokenizer hashes}. Returns SG_EXEC_PENDING. */
+int sg_exec_embed(struct sg_exec *x, const char *text, size_t n, struct sg_error *err);
+/* The vector of such a record. SG_ECORRUPT. */
+int sg_exec_embedding_read(const json_t *record, float *ret_vector, struct sg_error *err);
+/* A pending execution is over. err NULL = x->update or x->record holds. x is gone afterwards. */
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *err);
-/* The record of a vector: {"kind":"embedding","sha256":…, model and tokenizer hashes}. */
-json_t *sg_exec_embedding_record(const struct sg_exec *x, const float *vector);
 
 /* Helpers of several kinds. */
 const struct sg_field *sg_kind_need_field(const struct sg_kind_load *l, const char *key,

@@ -280,7 +280,7 @@ int sg_step_decide(struct step *s, bool halt, struct sg_error *err)
 	return rc < 0 ? rc : 0;
 }
 
-/* The node has run: x->update and x->record hold, or it asks. */
+/* The node has run: x->update holds, or it asks. */
 static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
 {
 	struct step s = {.run = r,
@@ -323,6 +323,19 @@ static void node_failed(struct run *r, const struct sg_node *node, const struct 
 	sg_step_finish(&s);
 }
 
+/* outcome negative: the node failed, *err says why. */
+static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
+{
+	if (outcome >= 0 && x->record) {
+		int rc = x->kind->apply(x, x->record, err);
+		outcome = rc < 0 ? rc : outcome;
+	}
+	if (outcome < 0)
+		node_failed(r, x->node, err);
+	else if (complete(r, x, outcome, err) < 0)
+		sg_run_fail(r, "rule", err);
+}
+
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 {
 	struct run *r = x->run;
@@ -331,9 +344,8 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 		r->exec = NULL;
 		r->phase = PHASE_READY;
 		if (failure)
-			node_failed(r, x->node, failure);
-		else if (complete(r, x, SG_EXEC_DONE, &err) < 0)
-			sg_run_fail(r, "rule", &err);
+			err = *failure;
+		conclude_node(r, x, failure ? -failure->code : SG_EXEC_DONE, &err);
 		if (r->phase == PHASE_READY)
 			sg_run_ready(r);
 		else
@@ -383,6 +395,7 @@ static void one_step(struct run *r)
 		.engine = r->engine,
 		.graph = g,
 		.node = &g->graph->nodes[r->f.node],
+		.kind = kind,
 		.data = g->node_data[r->f.node],
 		.state = r->f.state,
 		.step = r->step};
@@ -392,10 +405,7 @@ static void one_step(struct run *r)
 		r->phase = PHASE_BUSY;
 		return;
 	}
-	if (outcome < 0)
-		node_failed(r, x->node, &err);
-	else if (complete(r, x, outcome, &err) < 0)
-		sg_run_fail(r, "rule", &err);
+	conclude_node(r, x, outcome, &err);
 	sg_exec_free(x);
 }
 

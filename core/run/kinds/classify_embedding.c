@@ -173,16 +173,11 @@ static int classify(struct sg_exec *x, const float *v, struct sg_error *err)
 	return SG_EXEC_DONE;
 }
 
-static void done(struct sg_exec *x, const float *vector, const struct sg_error *err)
+static int apply(struct sg_exec *x, const json_t *record, struct sg_error *err)
 {
-	struct sg_error here;
-	if (vector) {
-		if (classify(x, vector, &here) < 0)
-			err = &here;
-		else
-			x->record = sg_exec_embedding_record(x, vector);
-	}
-	sg_exec_complete(x, err);
+	float vector[SG_EMBED_DIM];
+	int r = sg_exec_embedding_read(record, vector, err);
+	return r < 0 ? r : classify(x, vector, err);
 }
 
 static int execute(struct sg_exec *x, struct sg_error *err)
@@ -193,7 +188,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 		if (!json_is_string(in))
 			return sg_error_set(err, SG_EINVALID, "embed-input",
 				"the state field \"%s\" holds no text", c->input);
-		return sg_exec_embed(x, json_string_value(in), json_string_length(in), done, err);
+		return sg_exec_embed(x, json_string_value(in), json_string_length(in), err);
 	}
 	float v[SG_EMBED_DIM];
 	int r = sg_vector_parse(in, v, err);
@@ -220,5 +215,6 @@ const struct sg_node_kind sg_kind_classify_embedding = {
 	.prepare = prepare,
 	.release = release,
 	.execute = execute,
+	.apply = apply,
 	.embeds = true,
 };

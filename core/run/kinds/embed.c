@@ -18,14 +18,15 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 	return sg_vector_need_model(l, err);
 }
 
-static void done(struct sg_exec *x, const float *vector, const struct sg_error *err)
+static int apply(struct sg_exec *x, const json_t *record, struct sg_error *err)
 {
-	if (vector) {
-		const char *out = json_string_value(json_object_get(x->node->config, "out"));
-		x->update = json_pack("{s:o}", out, sg_vector_json(vector));
-		x->record = sg_exec_embedding_record(x, vector);
-	}
-	sg_exec_complete(x, err);
+	const char *out = json_string_value(json_object_get(x->node->config, "out"));
+	float vector[SG_EMBED_DIM];
+	int r = sg_exec_embedding_read(record, vector, err);
+	if (r < 0)
+		return r;
+	x->update = json_pack("{s:o}", out, sg_vector_json(vector));
+	return x->update ? 0 : sg_error_nomem(err);
 }
 
 static int execute(struct sg_exec *x, struct sg_error *err)
@@ -35,7 +36,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	if (!json_is_string(text))
 		return sg_error_set(err, SG_EINVALID, "embed-input",
 			"the state field \"%s\" holds no text", field);
-	return sg_exec_embed(x, json_string_value(text), json_string_length(text), done, err);
+	return sg_exec_embed(x, json_string_value(text), json_string_length(text), err);
 }
 
 const struct sg_node_kind sg_kind_embed = {
@@ -45,5 +46,6 @@ const struct sg_node_kind sg_kind_embed = {
 				 "\"input\":{\"type\":\"string\"},\"out\":{\"type\":\"string\"}}}"},
 	.prepare = prepare,
 	.execute = execute,
+	.apply = apply,
 	.embeds = true,
 };
