@@ -153,5 +153,9 @@ void sg_route_embeddings(struct sg_call *c);
 void sg_route_embed(struct sg_call *c);
 void sg_route_tokenize(struct sg_call *c);
 void sg_route_info(struct sg_call *c);
+void sg_route_stores(struct sg_call *c);
+void sg_route_store(struct sg_call *c);
+void sg_route_documents(struct sg_call *c);
+void sg_route_search(struct sg_call *c);
 
 #endif

@@ -111,6 +111,41 @@ const struct sg_route sg_routes[] = {
 	{"GET", "/info", "embeddings:create", "info", "The embedding model", .success = 200,
 		.success_type = JSON, .success_schema = "{\"type\":\"object\"}",
 		.handle = sg_route_info},
+	{"GET", "/v1/stores", "", "listStores", "The knowledge stores that one may read",
+		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
+		.handle = sg_route_stores},
+	{"GET", "/v1/stores/{name}", "", "getStore", "One knowledge store; needs db.{name}:read",
+		.success = 200, .success_type = JSON,
+		.success_schema = "{\"type\":\"object\",\"required\":[\"name\",\"provider\"]}",
+		.errors = "404", .handle = sg_route_store},
+	{"POST", "/v1/stores/{name}/documents", "", "writeDocuments",
+		"Write and delete documents; needs db.{name}:write; answered when it is durable",
+		.body_schema =
+			"{\"type\":\"object\",\"properties\":{\"documents\":{\"type\":\"array\","
+			"\"maxItems\":256,\"items\":{\"type\":\"object\",\"required\":[\"id\","
+			"\"text\"],\"additionalProperties\":false,\"properties\":{"
+			"\"id\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":380},"
+			"\"text\":{\"type\":\"string\"},\"metadata\":{\"type\":\"object\"}}}},"
+			"\"delete\":{\"type\":\"array\",\"maxItems\":256,\"items\":{"
+			"\"type\":\"string\",\"minLength\":1}}},\"additionalProperties\":false}",
+		.success = 200, .success_type = JSON,
+		.success_schema =
+			"{\"type\":\"object\",\"required\":[\"added\",\"updated\",\"unchanged\","
+			"\"deleted\"]}",
+		.errors = "404", .handle = sg_route_documents},
+	{"POST", "/v1/stores/{name}/search", "", "searchStore",
+		"Search a store; needs db.{name}:read",
+		.body_schema =
+			"{\"type\":\"object\",\"properties\":{"
+			"\"query\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":65536},"
+			"\"mode\":{\"enum\":[\"vector\",\"text\",\"hybrid\"]},"
+			"\"k\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},"
+			"\"filter\":{\"type\":\"object\"},\"int8\":{\"type\":\"boolean\"},"
+			"\"text\":{\"type\":\"boolean\"}},\"required\":[\"query\"],"
+			"\"additionalProperties\":false}",
+		.success = 200, .success_type = JSON,
+		.success_schema = "{\"type\":\"object\",\"required\":[\"hits\"]}", .errors = "404",
+		.handle = sg_route_search},
 };
 
 const size_t sg_n_routes = SG_ARRAY_LEN(sg_routes);

@@ -50,10 +50,11 @@ static void print_rules(const struct sg_graph *g)
 static int compile(const char *path, bool show_clips, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	const struct sg_graph_limits limits = {.any_store = true};
 	struct sg_graph *g = NULL;
 	struct sg_rules *rules = NULL;
 	sg_autobuf text = SG_BUF_INIT(64U << 20);
-	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), NULL, err);
+	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);
 	if (e == 0)
 		e = sg_run_check_nodes(g, err);
 	if (e == 0)

@@ -117,9 +117,10 @@ static int simulate(
 	const char *graph, const char *fixtures, const json_t *params, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	const struct sg_graph_limits limits = {.any_store = true};
 	struct sg_graph *g = NULL;
 	struct sg_yaml y = {0};
-	int e = sg_graph_load(&g, graph, kinds, sg_run_kinds(kinds), NULL, err);
+	int e = sg_graph_load(&g, graph, kinds, sg_run_kinds(kinds), &limits, err);
 	if (e == 0)
 		e = sg_yaml_read_file(fixtures, &y, err);
 	if (e == 0) {

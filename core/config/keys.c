@@ -105,6 +105,8 @@ const struct sg_key sg_keys[] = {
 	LIMIT(run_seconds, "3600", 1, 31536000,
 		"Seconds a run may execute, time spent waiting for a person not counted."),
 	LIMIT(state_bytes, "1048576", 1024, GIB, "Bytes of a run's state as canonical JSON."),
+	LIMIT(resident_bytes, "4294967296", 1048576, 1024 * GIB,
+		"Bytes of memory that the indexes of all knowledge stores may take."),
 	LIMIT(runs_in_flight, "4096", 1, 1000000, "Runs that are neither finished nor waiting."),
 
 	{"log", "log_format", SG_KEY_TEXT, AT(log_format), .flag = "log-format", BOTH("\"text\""),

@@ -42,6 +42,18 @@ const struct sg_section sg_sections[] = {
 		"1},"
 		"\"description\":\"Directories that hold pack directories.\"}}}",
 		"Rule packs and the keys that may sign them."},
+	{"store", true,
+		"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\","
+		"\"provider\"],\"properties\":{"
+		"\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":63,"
+		"\"description\":\"a-z, 0-9, _ and -; what graphs, routes and capabilities call "
+		"it.\"},"
+		"\"provider\":{\"enum\":[\"vector\",\"document\",\"memory\",\"fact\"],"
+		"\"description\":\"Documents with embeddings and a text index, documents with a "
+		"text index only, episodes, or facts.\"},"
+		"\"metric\":{\"enum\":[\"cosine\",\"dot\",\"l2\"],\"default\":\"cosine\","
+		"\"description\":\"How vectors are compared.\"}}}",
+		"A knowledge store; it is made at the start when it is not there."},
 };
 
 const size_t sg_n_sections = SG_ARRAY_LEN(sg_sections);

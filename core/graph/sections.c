@@ -284,6 +284,8 @@ int sg_read_migrate(struct sg_reader *r)
 
 /* ---- tools, skills, stores: names that must exist ---- */
 
+#define ANY_NAME SIZE_MAX
+
 static int read_names(struct sg_reader *r, const char *section, const char *key, const char *other,
 	const char *const *known, size_t n_known)
 {
@@ -307,7 +309,7 @@ static int read_names(struct sg_reader *r, const char *section, const char *key,
 					   json_object_get(json_array_get(names, k), key)),
 				    name) == 0)
 				return sg_reader_fail(r, at, 0, "\"%.64s\" is named twice", name);
-		for (k = 0; k < n_known && strcmp(known[k], name) != 0; k++)
+		for (k = 0; n_known != ANY_NAME && k < n_known && strcmp(known[k], name) != 0; k++)
 			;
 		if (k == n_known)
 			return sg_reader_unknown(r, at, 0, what, name, known, n_known);
@@ -321,7 +323,7 @@ int sg_read_references(struct sg_reader *r)
 	if (e == 0)
 		e = read_names(r, "skills", "id", "version", r->limits.skills, r->limits.n_skills);
 	return e == 0 ? read_names(r, "stores", "name", "provider", r->limits.stores,
-				r->limits.n_stores)
+				r->limits.any_store ? ANY_NAME : r->limits.n_stores)
 		      : e;
 }
 

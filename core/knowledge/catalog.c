@@ -320,7 +320,7 @@ static int check_new(const char *name, enum sg_know_provider provider,
 	if (!name_valid(name))
 		return sg_error_set(err, SG_EINVALID, NULL,
 			"\"%.80s\" is no name of a store: a-z first, then a-z, 0-9, _ and -, at "
-			"most 64",
+			"most 63",
 			name);
 	if (provider == SG_KNOW_VECTOR && !drift)
 		return sg_error_set(err, SG_EREFUSED, "LocalEntryNotFoundError",

@@ -25,7 +25,7 @@
 #include "embed/embed.h"
 #include "store/store.h"
 
-#define SG_KNOW_NAME_TEXT 65	    /* [a-z][a-z0-9_-]{0,63} and the NUL */
+#define SG_KNOW_NAME_TEXT 64	    /* [a-z][a-z0-9_-]{0,62} and the NUL */
 #define SG_KNOW_ID_MAX 400	    /* bytes of a document id */
 #define SG_KNOW_TEXT_MAX (1U << 20) /* bytes of a document's text */
 #define SG_KNOW_META_MAX 16384	    /* bytes of a document's metadata as JSON */

@@ -190,6 +190,19 @@ int sg_batch_put(struct sg_engine *e, struct slot *s, enum sg_table table, struc
 	return i->put.key.data && i->put.val.data ? 0 : -SG_ENOMEM;
 }
 
+int sg_batch_call(struct sg_engine *e, struct slot *s,
+	int (*fn)(void *arg, struct sg_txn *t, struct sg_error *err), void *arg,
+	struct sg_write_result *result)
+{
+	struct item *i = sg_batch_item(e, s, ITEM_CALL);
+	if (!i)
+		return -SG_ENOMEM;
+	i->call.fn = fn;
+	i->call.arg = arg;
+	i->call.result = result;
+	return 0;
+}
+
 int sg_batch_row(struct sg_engine *e, const struct sg_run_row *row)
 {
 	struct item *i = sg_batch_item(e, NULL, ITEM_ROW);

@@ -54,6 +54,24 @@ static int open_pool(struct sg_engine *e, int workers, struct sg_error *err)
 	return sg_embed_pool_create(&e->pool, e->embedder, &o, err);
 }
 
+/* Stores that are declared and not there are made, those that are there must be what is declared.
+ */
+static int declare_stores(
+	struct sg_engine *e, const struct sg_engine_options *o, struct sg_error *err)
+{
+	struct sg_know_drift drift;
+	sg_autotxn *t = NULL;
+	if (!o->n_stores)
+		return 0;
+	if (e->embedder)
+		sg_know_drift_of(e->embedder, &drift);
+	int r = sg_txn_begin(e->store, true, &t, err);
+	for (size_t i = 0; r == 0 && i < o->n_stores; i++)
+		r = sg_know_create(t, o->stores[i].name, o->stores[i].provider, o->stores[i].metric,
+			e->embedder ? &drift : NULL, err);
+	return r < 0 ? r : sg_txn_commit(sg_steal(t), err);
+}
+
 static int open_all(struct sg_engine *e, const struct sg_engine_options *o, struct sg_error *err)
 {
 	char path[4096];
@@ -79,6 +97,10 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 	e->writer.store = e->store;
 	e->writer.event_fd = e->event_fd;
 	r = open_pool(e, o->embed_workers, err);
+	if (r == 0)
+		r = sg_knowledge_start(e, o->resident_bytes, err);
+	if (r == 0)
+		r = declare_stores(e, o, err);
 	return r < 0 ? r : sg_writer_start(&e->writer, err);
 }
 
@@ -150,6 +172,7 @@ void sg_engine_destroy(struct sg_engine *e)
 	e->pool = NULL;
 	drop_runs(e);
 	sg_embedding_drain(e);
+	sg_knowledge_stop(e);
 	drop_batches(e);
 	while (e->subscriptions)
 		sg_engine_unsubscribe(e->subscriptions);
@@ -281,6 +304,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	e->kicked = false;
 	sg_engine_complete(e, sg_writer_take_done(&e->writer));
 	sg_embedding_drain(e);
+	sg_knowledge_drain(e);
 	fire_timers(e);
 	step_ready(e);
 	sg_batch_publish(e);

@@ -191,12 +191,38 @@ static int adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 	return list(e, p, err);
 }
 
+/* The stores that a graph may name: those that there are. */
+struct store_names {
+	struct sg_know_info *list; /* owned */
+	const char *names[SG_KNOW_MAX_STORES];
+	struct sg_graph_limits limits;
+};
+
+static int store_names(struct sg_engine *e, struct store_names *ret, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	size_t n = 0;
+	*ret = (struct store_names){0};
+	int r = sg_txn_begin(e->store, false, &t, err);
+	if (r == 0)
+		r = sg_know_list(t, &ret->list, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		ret->names[i] = ret->list[i].name;
+	ret->limits.stores = ret->names;
+	ret->limits.n_stores = n;
+	return r;
+}
+
 static int load_file(struct sg_engine *e, const char *path, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *g = NULL;
 	struct prepared *p = NULL;
-	int r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), NULL, err);
+	struct store_names stores;
+	int r = store_names(e, &stores, err);
+	if (r == 0)
+		r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &stores.limits, err);
+	free(stores.list);
 	if (r == 0)
 		r = sg_prepared_make(&p, e, g, path, err);
 	return r < 0 ? r : adopt(e, p, err);
@@ -253,8 +279,10 @@ int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 				       "the graph with hash %s is not in the store", hash);
 	struct sg_graph *g = NULL;
 	struct prepared *p = NULL;
+	const struct sg_graph_limits limits = {
+		.any_store = true}; /* its nodes find what is missing */
 	r = sg_graph_load_text(
-		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), NULL, err);
+		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), &limits, err);
 	if (r == 0)
 		r = sg_prepared_make(
 			&p, e, g, "", err); /* binds the packs, which the hash covers */

@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "embed/pool.h"
+#include "knowledge/search.h"
 #include "rules/rules.h"
 #include "run/arena.h"
 #include "run/kinds.h"
@@ -34,6 +35,7 @@
 #define SG_RUN_CHECKPOINT_RETRY_US 5000000 /* after an idle checkpoint that failed */
 #define SG_RUN_NO_SPACE_RETRY_MS 500
 #define SG_RUN_SPARE_BATCHES 8
+#define SG_RUN_KNOW_JOBS 1024 /* searches and imports that wait for their thread */
 
 /* A counted text: a state that several checkpoints share. */
 struct text {
@@ -118,7 +120,14 @@ struct run {
 	struct run *idem_next;
 };
 
-enum item_kind { ITEM_CHECKPOINT, ITEM_EVENT, ITEM_PUT, ITEM_ROW };
+/* What a change of a knowledge store came to; written by the writer, read once its batch is told.
+ */
+struct sg_write_result {
+	int status;
+	struct sg_error err;
+};
+
+enum item_kind { ITEM_CHECKPOINT, ITEM_EVENT, ITEM_PUT, ITEM_ROW, ITEM_CALL };
 struct item {
 	enum item_kind kind;
 	struct slot *slot; /* NULL = of no run */
@@ -132,6 +141,11 @@ struct item {
 			enum sg_table table;
 			struct sg_span key, val;
 		} put;
+		struct {
+			int (*fn)(void *arg, struct sg_txn *t, struct sg_error *err);
+			void *arg;
+			struct sg_write_result *result; /* NULL: a failure fails the batch */
+		} call;
 		struct sg_run_row row; /* of a run that is not in memory, and has ended */
 	};
 	uint64_t seq; /* of an event, set by the writer */
@@ -244,7 +258,9 @@ struct sg_engine {
 	struct timer *timers; /* heap */
 	size_t n_timers, cap_timers;
 	struct sg_subscription *subscriptions;
-	struct embed_job *jobs; /* all that are out */
+	struct embed_job *jobs;		/* all that are out */
+	struct sg_knowledge *knowledge; /* knowledge.c */
+	struct doc_write *writes;	/* documents.c: all that are out */
 	pthread_mutex_t jobs_lock;
 	struct embed_job *jobs_done, **jobs_done_tail; /* under jobs_lock */
 	struct sg_buf scratch, facts_buf;
@@ -297,10 +313,43 @@ int sg_batch_row(struct sg_engine *e, const struct sg_run_row *row);
 int sg_batch_checkpoint(struct run *r, const struct sg_checkpoint *c, struct text *state);
 int sg_batch_put(struct sg_engine *e, struct slot *s, enum sg_table table, struct sg_span k,
 	struct sg_span v);
+/* fn is called by the writer inside the batch's transaction, perhaps more than once (a full disk);
+ * arg outlives the batch. With a result, what fn wrote is undone alone when it fails. */
+int sg_batch_call(struct sg_engine *e, struct slot *s,
+	int (*fn)(void *arg, struct sg_txn *t, struct sg_error *err), void *arg,
+	struct sg_write_result *result);
 void sg_batch_publish(struct sg_engine *e); /* hands the gathered batch to the writer */
 struct batch *sg_batch_make(struct sg_engine *e);
 void sg_batch_recycle(struct sg_engine *e, struct batch *b);
 void sg_batch_free(struct batch *b);
+
+/* knowledge.c: a thread that searches and prepares what is to be written. */
+struct sg_know_job {
+	struct sg_know_job *next;
+	/* On the knowledge thread, in a read transaction begun for it. */
+	int (*work)(struct sg_know_job *j, struct sg_know_indexes *x, struct sg_txn *t,
+		struct sg_error *err);
+	/* On the loop thread; owns j from then on. */
+	void (*done)(struct sg_know_job *j, const struct sg_error *err);
+	void (*drop)(struct sg_know_job *j); /* instead of done, when the engine ends */
+	struct sg_engine *engine;
+	int status;
+	struct sg_error err;
+};
+int sg_knowledge_start(struct sg_engine *e, uint64_t resident_bytes, struct sg_error *err);
+void sg_knowledge_stop(struct sg_engine *e); /* finishes what is at work, drops the rest */
+/* SG_EBUSY: SG_RUN_KNOW_JOBS are waiting. */
+int sg_knowledge_submit(struct sg_engine *e, struct sg_know_job *j, struct sg_error *err);
+/* Any thread: j has been worked on elsewhere and is done. */
+void sg_knowledge_finish(struct sg_know_job *j);
+void sg_knowledge_drain(struct sg_engine *e);
+void sg_knowledge_forget(struct sg_engine *e, const void *ctx);
+/* documents.c */
+void sg_documents_forget(struct sg_engine *e, const void *ctx);
+void sg_documents_drop(struct sg_engine *e);
+/* The engine's model against the tuple of the store. */
+int sg_knowledge_check(
+	const struct sg_engine *e, const struct sg_know_info *s, struct sg_error *err);
 
 /* writer.c */
 /* SHA-256 over the fields of a checkpoint, in the order of its struct, a NUL after each (NULL is

@@ -18,6 +18,7 @@
 #include "checkpoint/checkpoint.h"
 #include "embed/embed.h"
 #include "graph/graph.h"
+#include "knowledge/search.h"
 
 struct sg_engine;
 struct sg_mounts;
@@ -29,6 +30,18 @@ size_t sg_run_kinds(struct sg_kind_spec ret[SG_RUN_MAX_KINDS]);
 /* Does the graph, or a subgraph of it, need the embedding model? */
 bool sg_run_embeds(const struct sg_graph *g);
 
+/* A knowledge store that must be there. */
+struct sg_store_decl {
+	const char *name;
+	enum sg_know_provider provider;
+	enum sg_know_metric metric;
+};
+
+/* [[store]] of a configuration (NULL = none); names are borrowed from it. At most
+ * SG_KNOW_MAX_STORES. */
+int sg_store_decls_read(
+	const json_t *list, struct sg_store_decl *ret, size_t *ret_n, struct sg_error *err);
+
 struct sg_engine_options {
 	const char *state_dir, *audit_path;   /* audit_path NULL = in state_dir */
 	const struct sg_audit_options *audit; /* NULL = nothing is signed, rotated or redacted */
@@ -37,6 +50,9 @@ struct sg_engine_options {
 	const struct sg_mounts *mounts; /* rule packs (mounts.h), borrowed; NULL = none */
 	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */
 	int embed_workers;		/* 0 = 1 */
+	const struct sg_store_decl *stores; /* knowledge stores, made when they are not there */
+	size_t n_stores;
+	uint64_t resident_bytes; /* of their indexes in memory; 0 = SG_KNOW_RESIDENT_BYTES */
 	struct {
 		int64_t steps, facts, firings, join_product, rule_us, run_us, state_bytes,
 			runs_in_flight, queue;
@@ -154,5 +170,26 @@ typedef void (*sg_embed_callback)(
 	void *ctx, const float *vector, const struct sg_tokens *tokens, const struct sg_error *err);
 int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
 	sg_embed_callback done, void *ctx, struct sg_error *err);
+
+/* ---- knowledge stores ---- */
+
+typedef void (*sg_search_callback)(void *ctx, const json_t *hits, const struct sg_error *err);
+/* Searches on a thread of its own, at the state that is durable when its turn comes. q is copied;
+ * q->vector NULL in a mode that needs one: the text is embedded first. hits as sg_know_search has
+ * them, borrowed. Errors of sg_know_search, IncompatibleEmbeddingHashError. */
+int sg_engine_search(struct sg_engine *e, const struct sg_know_query *q, sg_search_callback done,
+	void *ctx, struct sg_error *err);
+
+#define SG_ENGINE_MAX_DOCUMENTS 256 /* of one write */
+typedef void (*sg_documents_callback)(
+	void *ctx, const struct sg_know_counts *counts, const struct sg_error *err);
+/* Writes documents (an array of {"id","text"[,"metadata"]}, copied) and deletes others (an array of
+ * ids): cut, embedded and written together. done once that, and the audit record of it, is durable.
+ * A failure changes nothing. */
+int sg_engine_documents(struct sg_engine *e, const char *store, const json_t *documents,
+	const json_t *deletes, const struct sg_caller *who, sg_documents_callback done, void *ctx,
+	struct sg_error *err);
+/* {"name","provider","items","generation"[,"metric","model"]} of each store, or of one. */
+int sg_engine_stores(struct sg_engine *e, const char *name, json_t **ret, struct sg_error *err);
 
 #endif

@@ -162,4 +162,5 @@ void sg_engine_forget(struct sg_engine *e, const void *ctx)
 		w->wait_cb = NULL;
 	}
 	sg_embedding_forget(e, ctx);
+	sg_knowledge_forget(e, ctx);
 }

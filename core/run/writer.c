@@ -66,6 +66,27 @@ static int write_row(struct sg_txn *t, const struct sg_run_row *row, struct sg_e
 	return r < 0 ? r : sg_txn_del(t, SG_TABLE_LIVE, SG_KEY_TEXT(row->run_id), err);
 }
 
+/* A failure that says nothing about the store as a whole is undone and told alone. */
+static int call_alone(const struct item *i, struct sg_txn *t, struct sg_error *err)
+{
+	struct sg_txn *part = NULL;
+	struct sg_write_result *result = i->call.result;
+	result->status = 0;
+	int r = sg_txn_begin_nested(t, &part, err);
+	if (r < 0)
+		return r;
+	r = i->call.fn(i->call.arg, part, &result->err);
+	if (r == 0)
+		return sg_txn_commit(part, err);
+	sg_txn_abort(part);
+	if (r == -SG_ENOSPACE || r == -SG_EIO) {
+		*err = result->err;
+		return r;
+	}
+	result->status = r;
+	return 0;
+}
+
 static int write_item(struct writer *w, struct sg_txn *t, struct item *i, struct sg_error *err)
 {
 	char hex[SG_SHA256_HEX];
@@ -79,6 +100,8 @@ static int write_item(struct writer *w, struct sg_txn *t, struct item *i, struct
 	case ITEM_EVENT:
 		i->seq = sg_audit_next(w->audit);
 		return sg_audit_put(w->audit, t, &i->event, err);
+	case ITEM_CALL:
+		return i->call.result ? call_alone(i, t, err) : i->call.fn(i->call.arg, t, err);
 	case ITEM_ROW: return write_row(t, &i->row, err);
 	case ITEM_PUT: return sg_txn_put(t, i->put.table, i->put.key, i->put.val, false, err);
 	}

@@ -47,6 +47,8 @@ static const char *const everything[] = {
 	"artifacts:write",
 	"metrics:read",
 	"embeddings:create",
+	"db.*:read",
+	"db.*:write",
 };
 
 /* 64 hex digits, colons allowed between bytes as openssl prints them. */

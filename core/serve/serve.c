@@ -119,6 +119,11 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 		return r;
 	struct sg_audit_options audit;
 	sg_audit_options_read(json_object_get(c->file, "audit"), &audit);
+	struct sg_store_decl stores[SG_KNOW_MAX_STORES];
+	size_t n_stores = 0;
+	r = sg_store_decls_read(json_object_get(c->file, "store"), stores, &n_stores, err);
+	if (r < 0)
+		return r;
 	struct sg_engine_options o = {.state_dir = c->state_dir,
 		.audit = &audit,
 		.mounts = s->mounts,
@@ -127,6 +132,9 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 		.allow_side_effects = c->allow_side_effects,
 		.embedder = s->embedder,
 		.embed_workers = c->embed_workers,
+		.stores = stores,
+		.n_stores = n_stores,
+		.resident_bytes = (uint64_t)c->limits.resident_bytes,
 		.limits = {.steps = c->limits.steps,
 			.facts = c->limits.facts,
 			.firings = c->limits.firings,

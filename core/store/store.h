@@ -85,7 +85,11 @@ int sg_store_lock(const char *dir, int *ret_fd, struct sg_error *err);
  * failed with SG_EIO no write transaction begins any more: what the disk holds is unknown until the
  * environment is opened again. */
 int sg_txn_begin(struct sg_store *s, bool write, struct sg_txn **ret, struct sg_error *err);
-/* Durable when it returns 0. Always frees the transaction. MAP_FULL and ENOSPC: SG_ENOSPACE. */
+/* A part of a write transaction that can be undone alone: committed into t, or aborted. t is not
+ * used while it is open. */
+int sg_txn_begin_nested(struct sg_txn *t, struct sg_txn **ret, struct sg_error *err);
+/* Durable when it returns 0 (a nested one: when t is). Always frees the transaction. MAP_FULL and
+ * ENOSPC: SG_ENOSPACE. */
 int sg_txn_commit(struct sg_txn *t, struct sg_error *err);
 void sg_txn_abort(struct sg_txn *t); /* NULL is fine */
 static inline void sg_txn_abort_ptr(struct sg_txn **t)

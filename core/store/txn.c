@@ -35,6 +35,22 @@ int sg_txn_begin(struct sg_store *s, bool write, struct sg_txn **ret, struct sg_
 	return 0;
 }
 
+int sg_txn_begin_nested(struct sg_txn *t, struct sg_txn **ret, struct sg_error *err)
+{
+	struct sg_txn *n = calloc(1, sizeof(*n));
+	if (!n)
+		return sg_error_nomem(err);
+	n->store = t->store;
+	n->write = true;
+	int rc = mdb_txn_begin(t->store->env, t->txn, 0, &n->txn);
+	if (rc) {
+		free(n);
+		return sg_store_error(rc, err, "cannot begin a transaction on", t->store->path);
+	}
+	*ret = n;
+	return 0;
+}
+
 int sg_txn_commit(struct sg_txn *t, struct sg_error *err)
 {
 	struct sg_store *s = t->store;

@@ -96,12 +96,13 @@ class _Unix(http.client.HTTPConnection):
 
 class Core:
     def __init__(self, directory, profile="oss-default", graphs=(), grants=(), env=None, uid=None,
-                 tcp=True, unix=None, prefix=(), limits=None, model=None, log=None, **keys):
+                 tcp=True, unix=None, prefix=(), limits=None, model=None, log=None, stores=(),
+                 **keys):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.profile, self.uid, self.prefix = profile, uid, list(prefix)
         self.env = dict(env or {})
-        self.grants, self.log_keys = list(grants), dict(log or {})
+        self.grants, self.log_keys, self.stores = list(grants), dict(log or {}), list(stores)
         self.limits, self.model = dict(limits or {}), dict(model or {})
         self.port = free_port() if tcp else 0
         self.socket = self.dir / "core.sock"
@@ -143,6 +144,8 @@ class Core:
             if section:
                 text += f"\n[{name}]\n" + "".join(
                     f"{k} = {toml(v)}\n" for k, v in section.items())
+        for store in self.stores:
+            text += "\n[[store]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in store.items())
         new = self.dir / "stargraph.toml.new"
         new.write_text(text)
         new.chmod(0o600)

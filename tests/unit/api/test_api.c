@@ -598,6 +598,40 @@ static void embeddings_have_both_shapes(void **state)
 	problem(&a, 503, "no embedding model");
 }
 
+static void stores_need_their_own_capability(void **state)
+{
+	static const char *const docs[] = {"db.docs:read"}, *const any[] = {
+								    "db.*:read", "db.*:write"};
+	static const char *const body = "{\"query\":\"q\"}";
+	struct world *w = *state;
+	struct answer a;
+	ask(w, &a, WHO("CN=x", docs), "GET", "/v1/stores", NULL);
+	has(&a, 200, "[{\"name\":\"docs\",\"provider\":\"vector\"}]");
+	ask(w, &a, WHO("CN=x", any), "GET", "/v1/stores", NULL);
+	has(&a, 200, "\"name\":\"notes\"");
+	ask(w, &a, WHO("CN=x", docs), "GET", "/v1/stores/docs", NULL);
+	has(&a, 200, "\"provider\":\"vector\"");
+	ask(w, &a, WHO("CN=x", docs), "GET", "/v1/stores/notes", NULL);
+	problem(&a, 403, "db.notes:read");
+	ask(w, &a, WHO("CN=x", any), "GET", "/v1/stores/none", NULL);
+	problem(&a, 404, "none");
+	ask(w, &a, WHO("CN=x", docs), "POST", "/v1/stores/docs/search", body);
+	has(&a, 200, "{\"hits\":[{\"id\":\"q\",\"k\":10,\"with_text\":true}]}");
+	ask(w, &a, WHO("CN=x", docs), "POST", "/v1/stores/docs/search",
+		"{\"query\":\"q\",\"k\":13}");
+	problem(&a, 422, "drift");
+	ask(w, &a, WHO("CN=x", docs), "POST", "/v1/stores/notes/search", body);
+	problem(&a, 403, "db.notes:read");
+	ask(w, &a, WHO("CN=x", docs), "POST", "/v1/stores/docs/documents", "{\"documents\":[]}");
+	problem(&a, 403, "db.docs:write");
+	ask(w, &a, WHO("CN=x", any), "POST", "/v1/stores/docs/documents",
+		"{\"documents\":[{\"id\":\"a\",\"text\":\"t\"}],\"delete\":[\"b\",\"c\"]}");
+	has(&a, 200, "{\"added\":1,\"deleted\":2,\"unchanged\":0,\"updated\":0}");
+	ask(w, &a, WHO("CN=x", any), "POST", "/v1/stores/docs/documents",
+		"{\"documents\":[{\"id\":\"a\",\"txt\":\"t\"}]}");
+	problem(&a, 422, "txt");
+}
+
 static void the_document_names_every_route(void **state)
 {
 	struct world *w = *state;
@@ -636,6 +670,7 @@ int main(void)
 		T(streams_resume_after_an_event),
 		T(runs_are_controlled),
 		T(embeddings_have_both_shapes),
+		T(stores_need_their_own_capability),
 		T(the_document_names_every_route),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
