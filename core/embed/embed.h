@@ -36,6 +36,17 @@ int sg_tokenize(const struct sg_tokenizer *t, const char *text, size_t n, size_t
 	struct sg_tokens *ret, struct sg_error *err);
 void sg_tokens_finish(struct sg_tokens *t);
 
+/* Where a token stands in the text it was cut from, as the tokenizers package gives its offsets. */
+struct sg_token_span {
+	size_t from, to;    /* bytes */
+	size_t start, stop; /* characters */
+	bool framing;	    /* [CLS] or [SEP], put around the text: 0 everywhere */
+};
+
+/* sg_tokenize, and a span for each token; slower. The caller frees *ret_spans. */
+int sg_tokenize_spans(const struct sg_tokenizer *t, const char *text, size_t n, size_t max_tokens,
+	struct sg_tokens *ret, struct sg_token_span **ret_spans, struct sg_error *err);
+
 /* Finds the model directory: explicit path, else HF_HOME in the guide's plain layout
  * (all-MiniLM-L6-v2/) or the hub's (hub/models--sentence-transformers--all-MiniLM-L6-v2/
  * snapshots/…). Missing: SG_EREFUSED, kind "LocalEntryNotFoundError", naming every place looked

@@ -147,17 +147,22 @@ static inline size_t longest(
 	return best;
 }
 
-size_t sg_vocab_cut(const struct sg_vocab *v, const uint8_t *word, size_t n, int32_t *ret_ids)
+size_t sg_vocab_cut(const struct sg_vocab *v, const uint8_t *word, size_t n, int32_t *ret_ids,
+	uint16_t *ret_ends)
 {
 	size_t at = longest(v, 0, word, n, &ret_ids[0]);
 	if (!at)
 		return 0;
 	size_t pieces = 1;
+	if (ret_ends)
+		ret_ends[0] = (uint16_t)at;
 	while (at < n) {
 		size_t took = longest(v, 1, word + at, n - at, &ret_ids[pieces]);
 		if (!took)
 			return 0;
 		at += took;
+		if (ret_ends)
+			ret_ends[pieces] = (uint16_t)at;
 		pieces++;
 	}
 	return pieces;

@@ -31,9 +31,11 @@ void sg_vocab_finish(struct sg_vocab *v);
  * -SG_ELIMIT (id, length or nodes), -SG_ECONFLICT (there already) or -SG_EINVALID (empty). */
 int sg_vocab_add(struct sg_vocab *v, const char *token, size_t n, uint32_t id);
 
-/* Cuts a word (n bytes of UTF-8, at least one) into pieces, longest first: up to n ids to ret_ids.
- * Returns how many, 0 when the word cannot be cut. */
-size_t sg_vocab_cut(const struct sg_vocab *v, const uint8_t *word, size_t n, int32_t *ret_ids);
+/* Cuts a word (n bytes of UTF-8, at least one) into pieces, longest first: up to n ids to ret_ids
+ * and, unless NULL, where each ends to ret_ends. Returns how many, 0 when the word cannot be cut.
+ */
+size_t sg_vocab_cut(const struct sg_vocab *v, const uint8_t *word, size_t n, int32_t *ret_ids,
+	uint16_t *ret_ends);
 
 /* The id of exactly this token, written as in sg_vocab_add, or -1. */
 int32_t sg_vocab_id(const struct sg_vocab *v, const char *token, size_t n);

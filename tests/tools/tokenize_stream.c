@@ -2,7 +2,7 @@
  * a little-endian uint32 length and that many bytes of text on standard input; writes for each a
  * uint32 count and that many int32 ids, or UINT32_MAX and a uint32 byte offset for invalid UTF-8.
  *
- * usage: tokenize-stream MODEL_DIR MAX_TOKENS [ROUNDS]
+ * usage: tokenize-stream MODEL_DIR MAX_TOKENS [ROUNDS | spans]
  * With ROUNDS the texts are tokenized that often and only the best seconds are printed. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +79,26 @@ static void answer_all(const struct sg_tokenizer *t, const struct texts *in, siz
 	}
 }
 
+/* For each text a count, then id, first character and the one behind the last, of each token. */
+static void answer_spans(const struct sg_tokenizer *t, const struct texts *in)
+{
+	uint32_t n;
+	size_t at = 0;
+	for (const char *text; (text = next_text(in, &at, &n));) {
+		struct sg_tokens tokens = {0};
+		struct sg_token_span *spans = NULL;
+		(void)sg_tokenize_spans(t, text, n, 0, &tokens, &spans, NULL);
+		put((uint32_t)tokens.n);
+		for (size_t i = 0; i < tokens.n; i++) {
+			put((uint32_t)tokens.ids[i]);
+			put((uint32_t)spans[i].start);
+			put((uint32_t)spans[i].stop);
+		}
+		free(spans);
+		sg_tokens_finish(&tokens);
+	}
+}
+
 static double now(void)
 {
 	struct timespec t;
@@ -108,7 +128,8 @@ static void time_all(
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		(void)fputs("usage: tokenize-stream MODEL_DIR MAX_TOKENS [ROUNDS]\n", stderr);
+		(void)fputs(
+			"usage: tokenize-stream MODEL_DIR MAX_TOKENS [ROUNDS | spans]\n", stderr);
 		return 2;
 	}
 	struct sg_error err = {0};
@@ -121,7 +142,9 @@ int main(int argc, char **argv)
 	struct texts in = {0};
 	size_t max_tokens = strtoul(argv[2], NULL, 10);
 	int r = read_all(&in);
-	if (r == 0 && argc > 3)
+	if (r == 0 && argc > 3 && strcmp(argv[3], "spans") == 0)
+		answer_spans(t, &in);
+	else if (r == 0 && argc > 3)
 		time_all(t, &in, max_tokens, strtol(argv[3], NULL, 10));
 	else if (r == 0)
 		answer_all(t, &in, max_tokens);

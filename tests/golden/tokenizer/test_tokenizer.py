@@ -8,6 +8,7 @@ import pathlib
 import random
 import struct
 import subprocess
+import unicodedata
 
 import pytest
 from tokenizers import Tokenizer
@@ -94,14 +95,51 @@ def test_truncation_keeps_the_first_tokens(reference, texts, limit):
     compare(reference, short + long, limit)
 
 
+def spans(texts):
+    """(id, first character, the one behind the last) of each token, by the C program."""
+    data = b"".join(struct.pack("<I", len(t.encode())) + t.encode() for t in texts)
+    out = subprocess.run([BUILD / "tests/tools/tokenize-stream", MODEL, "0", "spans"], input=data,
+                         capture_output=True, check=True).stdout
+    words, at, result = memoryview(out).cast("I"), 0, []
+    for _ in texts:
+        n = words[at]
+        flat = words[at + 1:at + 1 + 3 * n].tolist()
+        result.append(list(zip(flat[::3], flat[1::3], flat[2::3])))
+        at += 1 + 3 * n
+    assert at == len(words)
+    return result
+
+
+def reordered(text):
+    """Does canonical ordering move marks? The package's offsets then name the wrong neighbour."""
+    apart = "".join(unicodedata.normalize("NFD", c) for c in text)
+    return apart != unicodedata.normalize("NFD", text)
+
+
+def test_offsets_equal(reference, texts):
+    reference.no_truncation()
+    drawn = [texts.mixture() for _ in range(100_000 if LONG else 10_000)]
+    cases = HARD + [t for t in drawn if not reordered(t)]
+    assert len(cases) > 0.9 * len(drawn)
+    want = [[(i, *o) for i, o in zip(e.ids, e.offsets)] for e in reference.encode_batch(cases)]
+    wrong = [(len(t), t, w, g) for t, w, g in zip(cases, want, spans(cases)) if w != g]
+    if wrong:
+        _, text, w, g = min(wrong)
+        pytest.fail(f"seed {SEED}: {len(wrong)} of {len(cases)} differ; shortest {ascii(text)}:\n"
+                    f"tokenizers {w}\nstargraph  {g}")
+
+
+HARD = [
+    "", " ", "\0", "[CLS]", "[cls]", "[CLS", "[[CLS]]", "##x", "a##x", "[MASK][MASK]", "x" * 100, "x" * 101,
+    "é" * 100, "e\u0301" * 100, "e\u0301" * 101, "ÀÉÎ", "İ", "ﬁ", "K", "Å", "中文", "한국어", "각",
+    "𝕊", "👨‍👩‍👧", "a\u0323\u0307b", "a\u0307\u0323b", "\u0344", "\u1D15E", "\U0001D15E", "[ CLS]", "don't",
+    "a" * 99 + "\u0301", "a" * 100 + "\u0301" + "b", "\u302e\u302f가", "ß", "ẞ", "Σς", "\u037e", "\u1fef",
+    "[UNK]x[PAD]", "￥１２３", "\u2028x\u2029y", "\ufeffbom", "a\u00adb", "\ue000x", "٣", "\u0cc0\u0301",
+]
+
+
 def test_known_hard_texts(reference):
-    compare(reference, [
-        "", " ", "\0", "[CLS]", "[cls]", "[CLS", "[[CLS]]", "##x", "a##x", "[MASK][MASK]", "x" * 100, "x" * 101,
-        "é" * 100, "e\u0301" * 100, "e\u0301" * 101, "ÀÉÎ", "İ", "ﬁ", "K", "Å", "中文", "한국어", "각",
-        "𝕊", "👨‍👩‍👧", "a\u0323\u0307b", "a\u0307\u0323b", "\u0344", "\u1D15E", "\U0001D15E", "[ CLS]", "don't",
-        "a" * 99 + "\u0301", "a" * 100 + "\u0301" + "b", "\u302e\u302f가", "ß", "ẞ", "Σς", "\u037e", "\u1fef",
-        "[UNK]x[PAD]", "￥１２３", "\u2028x\u2029y", "\ufeffbom", "a\u00adb", "\ue000x", "٣", "\u0cc0\u0301",
-    ])
+    compare(reference, HARD)
 
 
 def test_invalid_utf8_names_the_byte(texts):
