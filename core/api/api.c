@@ -173,8 +173,10 @@ static bool body_passes(struct sg_call *c)
 	}
 	if (!schema && c->req->body_len == 0)
 		return true;
+	int (*parse)(const char *, size_t, json_t **, struct sg_error *) =
+		c->route->texts ? sg_json_parse_texts : sg_json_parse;
 	int r = c->req->body_len || !c->route->body_optional
-			? sg_json_parse(c->req->body, c->req->body_len, &c->body, &err)
+			? parse(c->req->body, c->req->body_len, &c->body, &err)
 		: (c->body = json_object()) ? 0
 					    : sg_error_nomem(&err);
 	if (r == 0 && schema)

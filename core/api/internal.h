@@ -38,6 +38,7 @@ struct sg_route {
 	size_t n_query;
 	const char *body_schema; /* JSON text in base/schema.h's subset; NULL = takes no body */
 	bool body_optional;	 /* an empty body stands for {} */
+	bool texts;		 /* strings of the body may hold NUL: they are only tokenized */
 	bool waits;		 /* Prefer: wait=N answers 200 */
 	int success;
 	const char *success_type;   /* media type of a success */

@@ -56,6 +56,50 @@ static void put_http(struct sg_buf *b, const struct sg_api *a)
 		a->refused);
 }
 
+static void put_batch_sizes(struct sg_buf *b, const struct sg_embed_pool_stats *s)
+{
+	uint64_t n = 0;
+	sg_buf_adds(b, "# HELP stargraph_embed_batch_texts Texts of a pass through the model.\n"
+		       "# TYPE stargraph_embed_batch_texts histogram\n");
+	for (size_t i = 0; i < SG_POOL_BATCH_SIZES; i++) {
+		n += s->batch_texts[i];
+		sg_buf_addf(b, "stargraph_embed_batch_texts_bucket{le=\"%d\"} %llu\n", 1 << i,
+			(unsigned long long)n);
+	}
+	sg_buf_addf(b,
+		"stargraph_embed_batch_texts_bucket{le=\"+Inf\"} %llu\n"
+		"stargraph_embed_batch_texts_sum %llu\nstargraph_embed_batch_texts_count %llu\n",
+		(unsigned long long)s->batches, (unsigned long long)s->texts,
+		(unsigned long long)s->batches);
+}
+
+static void put_embedding(struct sg_buf *b, const struct sg_engine_stats *all)
+{
+	const struct sg_embed_pool_stats *s = &all->embed;
+	const struct {
+		const char *stage;
+		uint64_t us;
+	} stages[] = {
+		{"tokenize", all->tokenize_us}, {"wait", s->wait_us}, {"compute", s->busy_us}};
+	put(b, "stargraph_embed_texts_total", "counter", "Texts embedded since start.", s->texts);
+	put(b, "stargraph_embed_tokens_total", "counter", "Tokens embedded since start.",
+		s->tokens);
+	put(b, "stargraph_embed_rejected_total", "counter",
+		"Texts refused by the workers' full queue since start.", s->rejected);
+	put(b, "stargraph_embed_queue_texts", "gauge", "Texts waiting for a worker.", s->waiting);
+	put(b, "stargraph_embed_running_texts", "gauge", "Texts in the workers' hands.",
+		s->running);
+	put(b, "stargraph_embed_workers", "gauge", "Threads that embed.", s->workers);
+	put_batch_sizes(b, s);
+	sg_buf_adds(b,
+		"# HELP stargraph_embed_seconds_total Time spent on texts since start, by stage: "
+		"wait summed over texts, compute over passes.\n"
+		"# TYPE stargraph_embed_seconds_total counter\n");
+	for (size_t i = 0; i < SG_ARRAY_LEN(stages); i++)
+		sg_buf_addf(b, "stargraph_embed_seconds_total{stage=\"%s\"} %.6f\n",
+			stages[i].stage, (double)stages[i].us / 1e6);
+}
+
 void sg_route_metrics(struct sg_call *c)
 {
 	struct sg_engine_stats s;
@@ -68,6 +112,8 @@ void sg_route_metrics(struct sg_call *c)
 		s.audit_records);
 	put(&b, "stargraph_embeddings_total", "counter", "Texts embedded since start.",
 		s.embeddings);
+	if (s.embed.workers)
+		put_embedding(&b, &s);
 	put(&b, "stargraph_writer_queue", "gauge", "Events waiting for the writer.", s.queue);
 	put(&b, "stargraph_disk_full", "gauge", "1 while runs wait for room on the disk.",
 		s.no_space);

@@ -68,6 +68,13 @@ static void put_problem(struct sg_buf *b, int status, const char *what)
 		status, what);
 }
 
+static const char *what_of(int status)
+{
+	return status == 404   ? "Not found"
+	       : status == 429 ? "The queue is full; try again"
+			       : "In another state";
+}
+
 static void put_responses(struct sg_buf *b, const struct sg_route *r)
 {
 	const char *schema = r->success_schema ? r->success_schema : "{}";
@@ -86,8 +93,7 @@ static void put_responses(struct sg_buf *b, const struct sg_route *r)
 		put_problem(b, 403, "Not granted");
 	}
 	for (const char *e = r->errors; e && *e; e += strcspn(e, " "), e += *e == ' ')
-		put_problem(b, (int)strtol(e, NULL, 10),
-			strncmp(e, "404", 3) == 0 ? "Not found" : "In another state");
+		put_problem(b, (int)strtol(e, NULL, 10), what_of((int)strtol(e, NULL, 10)));
 	if (strcmp(r->method, "POST") == 0) {
 		put_problem(b, 413, "Too large");
 		put_problem(b, 415, "Not application/json");

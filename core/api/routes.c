@@ -22,6 +22,8 @@ static const struct sg_query stream_query[] = {
 #define JSON "application/json"
 #define RUN_SCHEMA "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}"
 #define NO_BODY "{\"type\":\"object\",\"additionalProperties\":false}"
+/* Texts, or token ids: what is in a list is looked at by the handlers. */
+#define INPUTS "{\"type\":[\"string\",\"array\"],\"minLength\":1,\"minItems\":1}"
 #define TEXTS "{\"type\":[\"string\",\"array\"],\"minLength\":1,\"minItems\":1,\"maxItems\":256}"
 
 const struct sg_route sg_routes[] = {
@@ -86,28 +88,31 @@ const struct sg_route sg_routes[] = {
 		.success_type = JSON, .handle = sg_route_openapi},
 	{"POST", "/v1/embeddings", "embeddings:create", "createEmbeddings",
 		"Embeddings in OpenAI's shape",
-		.body_schema = "{\"type\":\"object\",\"properties\":{\"input\":" TEXTS
+		.body_schema = "{\"type\":\"object\",\"properties\":{\"input\":" INPUTS
 			       ",\"model\":{\"type\":\"string\"},\"encoding_format\":{"
 			       "\"enum\":[\"float\",\"base64\"]},\"dimensions\":{\"const\":384},"
+			       "\"truncate\":{\"type\":\"boolean\"},"
 			       "\"user\":{\"type\":\"string\"}},\"required\":[\"input\"],"
 			       "\"additionalProperties\":false}",
 		.success = 200, .success_type = JSON,
 		.success_schema = "{\"type\":\"object\",\"required\":[\"object\",\"data\","
 				  "\"model\",\"usage\"]}",
-		.handle = sg_route_embeddings},
+		.errors = "429", .texts = true, .handle = sg_route_embeddings},
 	{"POST", "/embed", "embeddings:create", "embed",
 		"Embeddings in text-embeddings-inference's shape",
-		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS
+		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" INPUTS
 			       ",\"normalize\":{\"const\":true},\"truncate\":{\"type\":"
 			       "\"boolean\"}},\"required\":[\"inputs\"],"
 			       "\"additionalProperties\":false}",
 		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
-		.handle = sg_route_embed},
-	{"POST", "/tokenize", "embeddings:create", "tokenize", "The token ids of texts",
+		.errors = "429", .texts = true, .handle = sg_route_embed},
+	{"POST", "/tokenize", "embeddings:create", "tokenize",
+		"The tokens of texts: id, text, place",
 		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS
-			       "},\"required\":[\"inputs\"],\"additionalProperties\":false}",
+			       ",\"add_special_tokens\":{\"type\":\"boolean\"}},"
+			       "\"required\":[\"inputs\"],\"additionalProperties\":false}",
 		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
-		.handle = sg_route_tokenize},
+		.texts = true, .handle = sg_route_tokenize},
 	{"GET", "/info", "embeddings:create", "info", "The embedding model", .success = 200,
 		.success_type = JSON, .success_schema = "{\"type\":\"object\"}",
 		.handle = sg_route_info},

@@ -51,13 +51,13 @@ static int depth_error(const char *text, const char *at, struct sg_error *err)
 		(int)(at - start) + 1, SG_JSON_MAX_DEPTH);
 }
 
-int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_error *err)
+static int parse(const char *text, size_t n, size_t flags, json_t **ret_value, struct sg_error *err)
 {
 	const char *deep = too_deep(text, n);
 	if (deep)
 		return depth_error(text, deep, err);
 	json_error_t je;
-	json_t *v = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	json_t *v = json_loadb(text, n, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (!v && json_error_code(&je) == json_error_out_of_memory)
 		return sg_error_nomem(err);
 	if (!v)
@@ -65,6 +65,16 @@ int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_erro
 			je.column, je.text);
 	*ret_value = v;
 	return 0;
+}
+
+int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_error *err)
+{
+	return parse(text, n, 0, ret_value, err);
+}
+
+int sg_json_parse_texts(const char *text, size_t n, json_t **ret_value, struct sg_error *err)
+{
+	return parse(text, n, JSON_ALLOW_NUL, ret_value, err);
 }
 
 /* The digits of a decimal m * 10^-k in ECMAScript's layout (ECMA-262 Number::toString, steps 6 to

@@ -21,6 +21,10 @@
  * SG_JSON_MAX_DEPTH. The error text has line and column. Caller owns the result. */
 int sg_json_parse(const char *text, size_t n, json_t **ret_value, struct sg_error *err);
 
+/* The same, but a string value may hold NUL (json_string_length counts it): for texts that are
+ * tokenized, never for state or anything recorded. Keys still may not. */
+int sg_json_parse_texts(const char *text, size_t n, json_t **ret_value, struct sg_error *err);
+
 /* RFC 8785 canonical form appended to out. Integers beyond ±(2^53-1) are written in the original's
  * tagged form, the string "__stargraph_bigint__:<decimal>". NaN, infinities and too deep nesting:
  * SG_EINVALID; out's limit reached: SG_ELIMIT. */

@@ -74,7 +74,7 @@ static int tokenize_line(
 	struct run *r, const char *line, size_t n, struct sg_tokens *ret, struct sg_error *err)
 {
 	json_auto_t *object = NULL;
-	int status = sg_json_parse(line, n, &object, err);
+	int status = sg_json_parse_texts(line, n, &object, err);
 	const json_t *text = json_object_get(object, "text");
 	if (status == 0 && !json_is_string(text))
 		status = sg_error_set(

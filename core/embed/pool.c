@@ -104,6 +104,15 @@ static void take_batch(struct sg_embed_pool *p, struct queue *q, struct batch *b
 	p->stats.running += b->n;
 }
 
+/* The smallest k with n <= 2^k. */
+static size_t size_class(size_t n)
+{
+	size_t k = 0;
+	while (((size_t)1 << k) < n)
+		k++;
+	return k;
+}
+
 static void run_batch(struct worker *w, struct batch *b)
 {
 	struct sg_embed_pool *p = w->pool;
@@ -116,6 +125,7 @@ static void run_batch(struct worker *w, struct batch *b)
 	p->stats.texts += b->n;
 	p->stats.tokens += b->tokens;
 	p->stats.batches++;
+	p->stats.batch_texts[size_class(b->n)]++;
 	p->stats.busy_us += (uint64_t)took;
 	(void)pthread_mutex_unlock(&p->lock);
 	for (size_t i = 0; i < b->n; i++)
@@ -257,7 +267,7 @@ int sg_embed_pool_submit(
 		enqueue(p, jobs, n);
 	(void)pthread_mutex_unlock(&p->lock);
 	if (full)
-		return sg_error_set(err, SG_EBUSY, NULL,
+		return sg_error_set(err, SG_EBUSY, "embed-queue",
 			"%zu texts wait for embedding and %zu more would pass the limit of %zu",
 			waiting, n, limit);
 	return 0;

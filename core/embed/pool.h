@@ -25,6 +25,7 @@
 #define SG_POOL_SHORT_BATCHES 4	 /* short batches before a waiting long one gets its turn */
 #define SG_POOL_QUEUE_TEXTS 1024 /* default limit of texts that wait */
 #define SG_POOL_MAX_WORKERS 64
+#define SG_POOL_BATCH_SIZES 9 /* 2^0 to 2^8 = SG_EMBED_BATCH_ROWS */
 
 /* Owned by the caller; it and what it points at stay alive and unchanged from submit until done
  * was called or cancel returned true. The caller sets the first part only. */
@@ -55,7 +56,10 @@ struct sg_embed_pool_stats {
 	uint64_t rejected;		 /* texts refused because the queue was full */
 	uint64_t wait_us;		 /* sum over texts: submit to start of the batch */
 	uint64_t busy_us;		 /* sum over batches: time inside the kernels */
-	size_t waiting, running;	 /* texts, now */
+	/* Batches of at most 1, 2, 4, … 128 and 256 texts, each counted once, in the first that
+	 * fits. */
+	uint64_t batch_texts[SG_POOL_BATCH_SIZES];
+	size_t waiting, running; /* texts, now */
 	unsigned workers;
 	size_t queue_texts; /* the limit in force */
 };
@@ -67,8 +71,8 @@ int sg_embed_pool_create(struct sg_embed_pool **ret, const struct sg_embedder *e
  * done callback. */
 void sg_embed_pool_destroy(struct sg_embed_pool *p);
 
-/* All n jobs or none. SG_EBUSY: the queue limit would be passed (HTTP 429); SG_EINVALID: a job
- * with no ids or more than SG_EMBED_MAX_TOKENS. Any thread. */
+/* All n jobs or none. SG_EBUSY kind "embed-queue": the queue limit would be passed (HTTP 429);
+ * SG_EINVALID: a job with no ids or more than SG_EMBED_MAX_TOKENS. Any thread. */
 int sg_embed_pool_submit(
 	struct sg_embed_pool *p, struct sg_embed_job *const *jobs, size_t n, struct sg_error *err);
 

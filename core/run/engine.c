@@ -321,4 +321,6 @@ void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret)
 	*ret = e->stats;
 	ret->queue = e->queued;
 	ret->no_space = atomic_load(&e->writer.no_space);
+	if (e->pool)
+		sg_embed_pool_stats(e->pool, &ret->embed);
 }

@@ -16,7 +16,7 @@
 #include "audit/audit.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
-#include "embed/embed.h"
+#include "embed/pool.h"
 #include "graph/graph.h"
 #include "knowledge/search.h"
 
@@ -160,8 +160,10 @@ struct sg_engine_stats {
 	uint64_t runs_started, runs_done, runs_failed, runs_cancelled;
 	uint64_t runs_live, runs_waiting; /* now */
 	uint64_t steps, batches, audit_records, embeddings;
-	uint64_t queue; /* events waiting for the writer, now */
-	bool no_space;	/* now: the disk is full, runs wait for room */
+	uint64_t queue;			  /* events waiting for the writer, now */
+	bool no_space;			  /* now: the disk is full, runs wait for room */
+	uint64_t tokenize_us;		  /* time spent cutting texts into tokens */
+	struct sg_embed_pool_stats embed; /* all zero without a model */
 };
 void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret);
 
@@ -170,6 +172,11 @@ typedef void (*sg_embed_callback)(
 	void *ctx, const float *vector, const struct sg_tokens *tokens, const struct sg_error *err);
 int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
 	sg_embed_callback done, void *ctx, struct sg_error *err);
+/* The same for n >= 1 token ids as they are, [CLS] and [SEP] included by the caller; of more than
+ * SG_EMBED_MAX_TOKENS the first and the last are taken. SG_EINVALID: an id that is none.
+ * Both: SG_EBUSY kind "embed-queue" when limits.queue texts wait already. */
+int sg_engine_embed_ids(struct sg_engine *e, const int32_t *ids, size_t n, sg_embed_callback done,
+	void *ctx, struct sg_error *err);
 
 /* ---- knowledge stores ---- */
 

@@ -575,31 +575,6 @@ def test_xfcc(tmp_path, graphs):
         assert core.get("/v1/runs", as_=alice).status == 400
 
 
-def test_embeddings(tmp_path):
-    model = os.environ.get("SG_MODEL_DIR", "/work/models/all-MiniLM-L6-v2")
-    if not os.path.isdir(model):
-        pytest.skip("no model")
-    with Core(tmp_path / "core", model={"model_path": model}) as core:
-        r = core.post("/v1/embeddings", {"input": ["a cat", "a kitten", "tax law"], "model": "m"})
-        v = [d["embedding"] for d in r.json()["data"]]
-        assert r.status == 200 and len(v[0]) == 384
-        dot = lambda a, b: sum(x * y for x, y in zip(a, b))  # noqa: E731
-        assert dot(v[0], v[1]) > dot(v[0], v[2]) and abs(dot(v[0], v[0]) - 1) < 1e-5
-        r = core.post("/v1/embeddings", {"input": "a cat", "encoding_format": "base64"}).json()
-        raw = base64.b64decode(r["data"][0]["embedding"])
-        assert list(struct.unpack("<384f", raw)) == pytest.approx(v[0], abs=1e-9)
-        assert r["usage"]["prompt_tokens"] == 4
-        assert core.post("/embed", {"inputs": "a cat"}).json()[0] == v[0]
-        assert core.post("/embed", {"inputs": "word " * 400}).status == 413
-        assert core.post("/embed", {"inputs": "word " * 400, "truncate": True}).status == 200
-        ids = [t["id"] for t in core.post("/tokenize", {"inputs": "a cat"}).json()[0]]
-        assert ids[0] == 101 and ids[-1] == 102 and len(ids) == 4
-        assert core.get("/info").json()["max_input_length"] == 256
-        for bad in ({"input": [1, 2]}, {"input": []}, {"input": ["x"] * 257}, {"input": 1}, {},
-                    {"input": "x", "dimensions": 10}):
-            assert core.post("/v1/embeddings", bad).status == 422
-
-
 def test_notify_and_watchdog(tmp_path):
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:

@@ -342,6 +342,20 @@ void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret)
 	*ret = (struct sg_engine_stats){.runs_started = e->n_runs};
 }
 
+int sg_engine_embed_ids(struct sg_engine *e, const int32_t *ids, size_t n, sg_embed_callback done,
+	void *ctx, struct sg_error *err)
+{
+	(void)e;
+	(void)err;
+	float v[SG_EMBED_DIM] = {0, 1};
+	struct sg_tokens t = {.ids = (int32_t *)(uintptr_t)ids,
+		.n = n < 256 ? n : 256,
+		.dropped = n < 256 ? 0 : n - 256,
+		.truncated = n > 256};
+	done(ctx, v, &t, NULL);
+	return 0;
+}
+
 int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_tokens,
 	sg_embed_callback done, void *ctx, struct sg_error *err)
 {
@@ -350,6 +364,8 @@ int sg_engine_embed(struct sg_engine *e, const char *text, size_t n, size_t max_
 	(void)max_tokens;
 	if (strcmp(text, "no model") == 0)
 		return sg_error_set(err, SG_EREFUSED, NULL, "no embedding model is loaded");
+	if (strcmp(text, "too many") == 0)
+		return sg_error_set(err, SG_EBUSY, "embed-queue", "1024 texts wait for embedding");
 	float v[SG_EMBED_DIM] = {1};
 	int32_t ids[3] = {101, 2023, 102};
 	struct sg_tokens t = {.ids = ids, .n = 3};

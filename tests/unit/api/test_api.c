@@ -48,6 +48,7 @@ static int setup(void **state)
 	struct sg_error err;
 	w->engine = fake_engine_create();
 	w->config.profile = SG_PROFILE_CLEARED;
+	w->config.limits.text_bytes = 1000;
 	if (sg_api_create(&w->api, w->engine, &w->config, &err) < 0) {
 		print_error("%s\n", err.text);
 		return -1;
@@ -582,16 +583,33 @@ static void embeddings_have_both_shapes(void **state)
 	struct world *w = *state;
 	struct answer a;
 	struct sg_identity id = WHO("CN=alice", all);
+	static const char *const bad_inputs[] = {
+		"[1.5]", "[[]]", "[\"x\",1]", "[[1,\"x\"]]", "[null]", "[[[1]]]", NULL};
 	ask(w, &a, id, "POST", "/v1/embeddings", "{\"input\":[\"x\",\"y\"]}");
 	has(&a, 200, "\"prompt_tokens\":6");
-	has(&a, 200, "\"index\":1,\"embedding\":[1,0,0");
+	has(&a, 200, "\"index\":1,\"truncated\":false,\"truncated_tokens\":0,\"embedding\":[1,0,0");
 	ask(w, &a, id, "POST", "/v1/embeddings",
 		"{\"input\":\"x\",\"encoding_format\":\"base64\"}");
 	has(&a, 200, "\"embedding\":\"AACAPwAAAAAA");
 	ask(w, &a, id, "POST", "/embed", "{\"inputs\":\"x\"}");
 	has(&a, 200, "[[1,0,0");
-	ask(w, &a, id, "POST", "/embed", "{\"inputs\":[1]}");
-	problem(&a, 422, "strings");
+	ask(w, &a, id, "POST", "/v1/embeddings", "{\"input\":[[101,7592,102],[101,102]]}");
+	has(&a, 200, "\"index\":1,\"truncated\":false,\"truncated_tokens\":0,\"embedding\":[0,1,0");
+	has(&a, 200, "\"prompt_tokens\":5");
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":[101,7592,102]}");
+	has(&a, 200, "[[0,1,0");
+	for (size_t i = 0; bad_inputs[i]; i++) {
+		char body[128];
+		(void)snprintf(body, sizeof(body), "{\"inputs\":%s}", bad_inputs[i]);
+		ask(w, &a, id, "POST", "/embed", body);
+		problem(&a, 422, "strings or lists of token ids");
+	}
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":[\"x\",\"too many\"]}");
+	problem(&a, 429, "1024 texts wait");
+	ask(w, &a, id, "POST", "/embed", "{\"inputs\":\"a\\u0000b\"}");
+	has(&a, 200, "[[1,0,0");
+	ask(w, &a, id, "POST", "/v1/runs", "{\"graph_id\":\"a\\u0000b\"}");
+	problem(&a, 422, "column");
 	ask(w, &a, id, "POST", "/embed", "{\"inputs\":\"no model\"}");
 	problem(&a, 422, "no embedding model");
 	ask(w, &a, id, "GET", "/info", NULL);
