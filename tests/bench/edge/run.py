@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""The doors against each other: same backend (the core's /v1/health), one worker each, P-256.
+"""The doors against each other: same backend (the core), one worker each, P-256.
 
-    SG_BUILD=build tests/bench/edge/run.py [--rounds 5] [--seconds 2] [--out FILE]
+    SG_BUILD=build tests/bench/edge/run.py [--rounds 8] [--seconds 0.5] [--out FILE]
 
-What counts is the CPU time that a door's own process spends on a request: the inverse of what its
-one worker can do when nothing else is the bottleneck, and the same on a busy machine as on an idle
-one, where requests per second are not. Doors take turns within each round; a bar is the median over
-the rounds. The proxy has one CPU, the client and the core the other; the direct door is the core
-itself on the proxy's CPU, so its CPU time includes the core's work. Logs are off everywhere.
+Exit 1 when a bar is missed. Doors take turns within each of many short rounds, and the best round
+of each counts: what else runs on the machine only ever adds. The proxy has one CPU, the client and
+the core the other; the direct door is the core itself on the proxy's CPU. Logs are off everywhere.
+
+Between proxies what counts is the CPU time that the worker spends on a request, the inverse of what
+it can do when nothing else is the bottleneck: on two CPUs, one of which the client shares, requests
+a second tell the client's limit instead. Against the direct door, which does the core's work too,
+requests a second count. "keepalive" is GET /v1/health, the cheapest request there is; "runs" is GET
+/v1/runs: identity, grant, answer and audit record.
 """
 import argparse
 import json
 import os
 import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,11 +35,20 @@ from coredoor import CORE_UID  # noqa: E402
 from envoy import Envoy  # noqa: E402
 from nginx import EDGE_UID  # noqa: E402
 
-BARS = {  # (a, b, mode): a at least this many times b
-    ("module", "nginx", "keepalive"): 0.95,
-    ("module", "envoy", "keepalive"): 2.5,
-    ("module", "direct", "keepalive"): 0.85,
-    ("module", "nginx", "handshake"): 0.98,
+BARS = {  # (a, b, mode, by): a at least this many times b
+    ("module", "nginx", "keepalive", "cpu_us"): 0.95,
+    ("module", "nginx", "runs", "cpu_us"): 0.95,
+    ("module", "envoy", "keepalive", "cpu_us"): 2.5,
+    ("module", "direct", "keepalive", "per_second"): 0.85,
+    ("module", "direct", "runs", "per_second"): 0.85,
+    ("module", "nginx", "handshake", "cpu_us"): 0.98,
+}
+# mode: how the load client calls it, connections, path
+MODES = {
+    "keepalive": ("keepalive", 32, "/v1/health"),
+    "runs": ("keepalive", 32, "/v1/runs"),
+    "handshake": ("handshake", 16, "/v1/health"),
+    "resume": ("resume", 16, "/v1/health"),
 }
 
 
@@ -49,7 +61,8 @@ def module_conf(d, pki, core, crl=None):
     """deploy/nginx/stargraph.conf without logs and with limits out of the way."""
     n = doors.module(d, pki, core, change={
         "rate=50r/s": "rate=1000000r/s", "limit_conn              stargraph_conn 64":
-        "limit_conn              stargraph_conn 60000", "burst=100": "burst=100000"})
+        "limit_conn              stargraph_conn 60000", "burst=100": "burst=100000",
+        "server_name stargraph.local;": "server_name stargraph.local; keepalive_requests 100000000;"})
     text = re.sub(r"access_log .*;", "access_log off;", n.conf.read_text())
     n.conf.write_text(text.replace(pki.ca.crl, crl) if crl else text)
     return n
@@ -128,8 +141,7 @@ class Bench:
             "envoy": quiet_envoy(d / "e", self.pki, up),
         }
         for p in self.proxies.values():
-            p.start()
-            pin(p.proc, 0)
+            pin(p.start().proc, 0)
         self.processes = {**{k: p.proc for k, p in self.proxies.items()},
                           "direct": self.direct.process}
         self.ports = {**{k: p.port for k, p in self.proxies.items()}, "direct": self.direct.port}
@@ -141,14 +153,17 @@ class Bench:
         p.chmod(0o755)
         return p
 
-    def one(self, door, mode, connections):
-        a = self.pki.alice
+    def one(self, door, mode):
+        a, (how, connections, path) = self.pki.alice, MODES[mode]
+        client = subprocess.Popen(
+            ["taskset", "-c", "1", self.load, str(self.ports[door]), self.pki.ca.cert, a.cert,
+             a.key, how, str(connections), str(self.args.seconds), path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if how == "keepalive":
+            assert client.stdout.readline() == "ready\n", (door, mode)
         before = cpu_us(self.processes[door])
-        r = subprocess.run(["taskset", "-c", "1", self.load, str(self.ports[door]),
-                            self.pki.ca.cert, a.cert, a.key, mode, str(connections),
-                            str(self.args.seconds), "/v1/health"],
-                           capture_output=True, text=True, check=True)
-        r = json.loads(r.stdout)
+        out, _ = client.communicate("go\n" if how == "keepalive" else None, timeout=60)
+        r = json.loads(out)
         assert r["errors"] == 0 and r["requests"] > 0, (door, mode, r)
         r["cpu_us"] = (cpu_us(self.processes[door]) - before) / r["requests"]
         if mode == "resume" and door not in ("envoy",):
@@ -156,15 +171,13 @@ class Bench:
         self.results.setdefault((mode, door), []).append(r)
 
     def run(self):
-        for mode, connections in (("keepalive", 32), ("handshake", 16), ("resume", 16)):
+        for mode in MODES:
             for door in self.ports:
-                self.one(door, mode, connections)
-            for k in self.results:  # the first round only warms up
-                if k[0] == mode:
-                    self.results[k].clear()
+                self.one(door, mode)
+                self.results[mode, door].clear()  # the first round only warms up
             for i in range(self.args.rounds):
                 for door in list(self.ports)[::1 if i % 2 else -1]:
-                    self.one(door, mode, connections)
+                    self.one(door, mode)
 
     def crl_load_ms(self):
         """The CPU time that 100,000 entries add to nginx -t: read, parse, verify, sort."""
@@ -185,18 +198,22 @@ class Bench:
         self.direct.stop()
 
 
-def ratio(results, a, b, mode):
-    return statistics.median(y["cpu_us"] / x["cpu_us"] for x, y in
-                             zip(results[mode, a], results[mode, b]))
+def best(results, mode, door, by):
+    return (max if by == "per_second" else min)(r[by] for r in results[mode, door])
+
+
+def ratio(results, a, b, mode, by):
+    x, y = best(results, mode, a, by), best(results, mode, b, by)
+    return x / y if by == "per_second" else y / x
 
 
 def report(b):
     lines = ["| mode | door | CPU µs a request | requests/s | p50 µs | p99 µs |",
              "|---|---|---|---|---|---|"]
-    for (mode, door), rs in b.results.items():
-        med = {k: statistics.median(r[k] for r in rs) for k in ("cpu_us", "per_second", "p50_us", "p99_us")}
-        lines.append(f"| {mode} | {door} | {med['cpu_us']:.1f} | {med['per_second']:,.0f} | {med['p50_us']:.0f} | "
-                     f"{med['p99_us']:.0f} |")
+    for mode, door in b.results:
+        cpu, rate, p50, p99 = (best(b.results, mode, door, k)
+                               for k in ("cpu_us", "per_second", "p50_us", "p99_us"))
+        lines.append(f"| {mode} | {door} | {cpu:.1f} | {rate:,.0f} | {p50:.0f} | {p99:.0f} |")
     lines += ["", "| bar | wanted | measured | |", "|---|---|---|---|"]
     failed = 0
 
@@ -205,15 +222,13 @@ def report(b):
         failed += not ok
         lines.append(f"| {name} | {wanted} | {got} | {'ok' if ok else 'MISSED'} |")
 
-    for (x, y, mode), want in BARS.items():
-        r = ratio(b.results, x, y, mode)
-        bar(f"{x} / {y}, {mode}", f"≥ {want}", f"{r:.3f}", r >= want)
-    per = [[r["cpu_us"] for r in b.results["keepalive", k]]
-           for k in ("module, 100,000 revoked", "module")]
-    cost = statistics.median(x - y for x, y in zip(*per))
-    noise = statistics.stdev(per[1])
-    bar("100,000 revoked, µs a request", "≤ 1", f"{cost:+.2f} (noise {noise:.2f})",
-        cost <= 1 + noise)
+    for (x, y, mode, by), want in BARS.items():
+        r = ratio(b.results, x, y, mode, by)
+        unit = "requests/s" if by == "per_second" else "CPU"
+        bar(f"{x} / {y}, {mode}, by {unit}", f"≥ {want}", f"{r:.3f}", r >= want)
+    cost = (best(b.results, "keepalive", "module, 100,000 revoked", "cpu_us")
+            - best(b.results, "keepalive", "module", "cpu_us"))
+    bar("100,000 revoked, µs a request", "≤ 1", f"{cost:+.2f}", cost <= 1)
     ms = b.crl_load_ms()
     bar("100,000 revoked, ms to load", "≤ 200", f"{ms:.0f}", ms <= 200)
     return "\n".join(lines) + "\n", failed
@@ -221,8 +236,8 @@ def report(b):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=2)
+    p.add_argument("--rounds", type=int, default=8)
+    p.add_argument("--seconds", type=float, default=0.5)
     p.add_argument("--out")
     args = p.parse_args()
     with tempfile.TemporaryDirectory(prefix="sg-bench-") as d:

@@ -38,8 +38,12 @@ class Door:
     def __enter__(self):
         self.core.start()
         self.core.dir.chmod(0o755)
-        if self.proxy:
-            self.proxy.start()
+        try:
+            if self.proxy:
+                self.proxy.start()
+        except BaseException:
+            self.core.stop()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -17,6 +17,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from leftovers import own
+
 ROOT = Path(__file__).resolve().parents[3]
 ALL_CAPABILITIES = [
     "runs:start", "runs:read", "runs:read:all", "runs:cancel", "runs:pause", "runs:respond",
@@ -169,9 +171,9 @@ class Core:
     def start(self, *args, timeout=30):
         """Returns once the doors are open; fails with what the process said."""
         with open(self.stderr_path, "ab") as err:
-            self.process = subprocess.Popen(
+            self.process = own(subprocess.Popen(
                 self.command("serve", *args), stdin=subprocess.DEVNULL, stdout=err, stderr=err,
-                env=self.environment())
+                env=self.environment()))
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             if self.process.poll() is not None:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from leftovers import own
 from nginx import EDGE_UID, TOP, as_uid, free_port, give
 
 
@@ -84,7 +85,7 @@ class Envoy:
 
     def start(self, timeout=30):
         self.out = open(self.dir / "envoy.log", "wb")
-        self.proc = subprocess.Popen(self.command(), stdout=self.out, stderr=self.out)
+        self.proc = own(subprocess.Popen(self.command(), stdout=self.out, stderr=self.out))
         end = time.time() + timeout
         while True:
             try:

@@ -12,6 +12,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from leftovers import own
+
 TOP = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("SG_BUILD", TOP / "build")).resolve()
 # A sanitized module cannot be loaded into Debian's nginx: beside a sanitized core stands another build's.
@@ -92,7 +94,8 @@ class Nginx:
     def start(self, timeout=30):
         env = dict(os.environ, **(self.env or {}))
         self.out = open(self.dir / "stderr.log", "wb")
-        self.proc = subprocess.Popen(self.command(), env=env, stdout=self.out, stderr=self.out)
+        self.proc = own(subprocess.Popen(self.command(), env=env, stdout=self.out,
+                                         stderr=self.out))
         end = time.time() + timeout
         while True:
             try:
