@@ -119,16 +119,15 @@ int sg_scan_next(struct sg_scan *s, struct sg_scan_line *ret, struct sg_error *e
 	}
 }
 
-static bool literal(const char **p, const char *end, const char *text, size_t n)
+bool sg_scan_text(const char **p, const char *end, const char *text, size_t n)
 {
 	if ((size_t)(end - *p) < n || memcmp(*p, text, n) != 0)
 		return false;
 	*p += n;
 	return true;
 }
-#define LITERAL(p, end, text) literal(p, end, text, sizeof(text) - 1)
 
-static bool number(const char **p, const char *end, uint64_t *ret)
+bool sg_scan_number(const char **p, const char *end, uint64_t *ret)
 {
 	const char *from = *p;
 	uint64_t v = 0;
@@ -141,10 +140,11 @@ static bool number(const char **p, const char *end, uint64_t *ret)
 bool sg_scan_chain(const struct sg_scan_line *l, uint64_t *ret_seq, const char **ret_prev)
 {
 	const char *p = l->data, *end = l->data + l->len;
-	if (!LITERAL(&p, end, "{\"seq\":") || !number(&p, end, ret_seq) ||
-		!LITERAL(&p, end, ",\"prev\":\"") || end - p < 64)
+	if (!SG_SCAN_TEXT(&p, end, "{\"seq\":") || !sg_scan_number(&p, end, ret_seq) ||
+		!SG_SCAN_TEXT(&p, end, ",\"prev\":\"") || end - p < 64)
 		return false;
 	*ret_prev = p;
 	p += 64;
-	return LITERAL(&p, end, "\",\"ts\":\"") && end - p >= 2 && end[-1] == '}' && end[-2] == '}';
+	return SG_SCAN_TEXT(&p, end, "\",\"ts\":\"") && end - p >= 2 && end[-1] == '}' &&
+	       end[-2] == '}';
 }

@@ -36,4 +36,10 @@ int sg_scan_next(struct sg_scan *s, struct sg_scan_line *ret, struct sg_error *e
  * points at the 64 digits. */
 bool sg_scan_chain(const struct sg_scan_line *l, uint64_t *ret_seq, const char **ret_prev);
 
+/* Steps over this literal text, or over a decimal number of at most 18 digits without leading
+ * zeros; false and nothing changed but *p when it does not stand there. */
+bool sg_scan_text(const char **p, const char *end, const char *text, size_t n);
+#define SG_SCAN_TEXT(p, end, text) sg_scan_text(p, end, text, sizeof(text) - 1)
+bool sg_scan_number(const char **p, const char *end, uint64_t *ret);
+
 #endif

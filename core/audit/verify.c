@@ -112,7 +112,7 @@ static int explain(struct sg_verify *v, const struct sg_scan_line *l, uint64_t s
 static int check_kept(struct sg_verify *v, uint64_t line)
 {
 	sg_check_hash root;
-	if (v->seen_kept || v->kept.size != v->tree.size)
+	if (v->seen_kept || !v->kept.size || v->kept.size != v->tree.size)
 		return 0;
 	sg_check_tree_root(&v->tree, root);
 	if (memcmp(root, v->kept.root, sizeof(root)) != 0)
@@ -156,16 +156,26 @@ static int check_order(
 	return 0;
 }
 
+static int check_own(
+	struct sg_verify *v, const struct sg_scan_line *l, uint64_t *ret_seq, struct sg_error *err)
+{
+	int r = check_order(v, l, ret_seq, err);
+	if (r == 0 && sg_verify_is_own(l))
+		r = sg_verify_own(v, l);
+	if (r == 0)
+		sg_check_tree_add(&v->tree, l->data, l->len);
+	return r;
+}
+
 static int check_line(struct sg_verify *v, const struct sg_scan_line *l, struct sg_error *err)
 {
 	uint64_t seq, line = v->file_line + 1;
-	int r = check_order(v, l, &seq, err);
-	if (r == 0 && sg_verify_is_own(l))
-		r = sg_verify_own(v, l);
+	if (!v->started && !l->torn)
+		v->original = sg_verify_original_is(l);
+	int r = v->original ? sg_verify_original_line(v, l, &seq, err) : check_own(v, l, &seq, err);
 	if (r)
 		return r;
 	hash_line(l, v->prev);
-	sg_check_tree_add(&v->tree, l->data, l->len);
 	v->next++;
 	v->rep.lines++;
 	v->file_line++;
@@ -207,6 +217,15 @@ static int check_end(struct sg_verify *v)
 			"the log ends with record %" PRIu64
 			", but the kept checkpoint covers %" PRIu64 " records",
 			v->next - 1, v->kept.size);
+	if (v->anchor && !v->seen_anchor)
+		return sg_verify_bad(v, "truncated", line,
+			"the log ends with record %" PRIu64
+			", and the kept checkpoint's token is in none of its lines",
+			v->next - 1);
+	if (v->original) {
+		sg_verify_original_describe(v);
+		return 0;
+	}
 	describe(v);
 	if (v->o->n_keys && v->rep.trust == SG_AUDIT_UNSIGNED)
 		return sg_verify_bad(
@@ -240,6 +259,10 @@ static int parse_kept(struct sg_verify *v, struct sg_error *err)
 		return 0;
 	if (memchr(text, '\n', n) && !strstr(text, "\n\n"))
 		n = strcspn(text, "\n");
+	if (strncmp(text, "eyJ", 3) == 0 && !memchr(text, ' ', n)) {
+		v->anchor = text;
+		return 0;
+	}
 	return strstr(text, "\n\n") ? sg_check_note_parse(text, n, &v->kept, err)
 				    : sg_check_note_line(text, n, &v->kept, err);
 }

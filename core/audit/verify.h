@@ -45,18 +45,23 @@ struct sg_audit_verify_options {
 	const char *head; /* 64 hex digits that line head_seq must have; NULL = none known */
 	uint64_t head_seq;
 	/* A checkpoint kept outside: a note, or its one-line form "origin size root …"; NULL =
-	 * none. It is believed as it is given. */
+	 * none. It is believed as it is given. For a log of the Python original: the token of a
+	 * checkpoint of its kind. */
 	const char *checkpoint;
 	const uint8_t *keys; /* n_keys times SG_ED25519_KEY bytes; one of them must have signed */
 	size_t n_keys;
+	/* The key that lies beside a log of the Python original, for use where none is given; what
+	 * it verifies is unpinned. NULL = none. */
+	const uint8_t *beside;
 	unsigned wait_ms; /* a server is writing: how long to wait at the end for the head to appear
 			   */
 };
 
-/* Streams the files, oldest first. Without a head, a checkpoint or a key an edit of the very last
- * line, or a cut at a line's end, cannot show. Lines after the head are checked too. Positive
- * outcome 1: it does not verify, *ret says where and why. Errors: SG_ENOTFOUND, SG_EINVALID (no
- * regular file, malformed checkpoint), SG_EIO. */
+/* Streams the files, oldest first. The Python original's chained log (one file, each line with
+ * prev_sha256 and an EdDSA JWS) is known by its first line and verified by its own rules. Without a
+ * head, a checkpoint or a key an edit of the very last line, or a cut at a line's end, cannot show.
+ * Lines after the head are checked too. Positive outcome 1: it does not verify, *ret says where and
+ * why. Errors: SG_ENOTFOUND, SG_EINVALID (no regular file, malformed checkpoint), SG_EIO. */
 int sg_audit_verify(const char *const *paths, size_t n_paths,
 	const struct sg_audit_verify_options *o, struct sg_audit_report *ret, struct sg_error *err);
 

@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 
+static const char url_alphabet[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 #define CODE_MAX (1U << 20) /* bytes of one text */
 
 void sg_base64_add(struct sg_buf *b, const void *data, size_t n)
@@ -40,4 +43,39 @@ int sg_base64_decode(const char *text, size_t n, uint8_t *ret, size_t room)
 		return -SG_EINVALID;
 	memcpy(ret, out, (size_t)len);
 	return len;
+}
+
+void sg_base64url_add(struct sg_buf *b, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+	for (size_t i = 0; i < n; i += 3) {
+		uint32_t v = (uint32_t)p[i] << 16;
+		v |= i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0;
+		v |= i + 2 < n ? p[i + 2] : 0;
+		size_t digits = n - i >= 3 ? 4 : n - i + 1;
+		for (size_t k = 0; k < digits; k++)
+			sg_buf_addc(b, url_alphabet[v >> (18 - 6 * k) & 63]);
+	}
+}
+
+int sg_base64url_decode(const char *text, size_t n, uint8_t *ret, size_t room)
+{
+	uint32_t bits = 0;
+	unsigned have = 0;
+	size_t len = 0;
+	for (size_t i = 0; i < n; i++) {
+		const char *at = text[i] ? strchr(url_alphabet, text[i]) : NULL;
+		if (!at)
+			return -SG_EINVALID;
+		bits = bits << 6 | (uint32_t)(at - url_alphabet);
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		if (len == room)
+			return -SG_EINVALID;
+		ret[len++] = (uint8_t)(bits >> have);
+		bits &= (1U << have) - 1;
+	}
+	return n % 4 == 1 || bits ? -SG_EINVALID : (int)len;
 }

@@ -14,12 +14,16 @@ int sg_audit_cli_check_proof(int argc, char **argv);
 int sg_audit_cli_cosign(int argc, char **argv);
 int sg_audit_cli_import(int argc, char **argv);
 
+#define SG_AUDIT_CLI_WITNESSES 32U
+
 /* The options of all actions; each takes those it knows. */
 struct sg_audit_arguments {
-	const char *state_dir, *run, *actor, *type, *key, *name, *line_file, *old, *witness;
+	const char *state_dir, *run, *actor, *type, *key, *name, *line_file, *old;
+	const char *witness[SG_AUDIT_CLI_WITNESSES];
+	size_t n_witnesses;
 	int64_t since_us, until_us; /* 0 = open */
-	int64_t limit, size, record, from;
-	bool one_line;
+	int64_t limit, size, record, from, quorum;
+	bool one_line, follow;
 	char **rest;
 	int n_rest;
 };

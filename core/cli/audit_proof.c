@@ -226,6 +226,52 @@ static int check_growth(const struct proof *p, const char *old)
 	return SG_EXIT_DONE;
 }
 
+static bool cosigned_by(const struct proof *p, const uint8_t key[SG_ED25519_KEY])
+{
+	uint64_t time;
+	for (size_t i = 0; i < p->note.n_signatures; i++)
+		if (sg_check_note_cosigned(&p->note, &p->note.signature[i], key, &time) ==
+			SG_CHECK_GOOD)
+			return true;
+	return false;
+}
+
+static bool among(const uint8_t (*keys)[SG_ED25519_KEY], size_t n, const uint8_t *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(keys[i], key, SG_ED25519_KEY) == 0)
+			return true;
+	return false;
+}
+
+/* At least --quorum (all, unless told) of the witnesses named must have cosigned. One key under two
+ * names is one witness. */
+static int check_quorum(const struct proof *p, const struct sg_audit_arguments *a)
+{
+	uint8_t keys[SG_AUDIT_CLI_WITNESSES][SG_ED25519_KEY], type;
+	struct sg_error err = {0};
+	size_t n = 0, have = 0, want = a->quorum < 0 ? a->n_witnesses : (size_t)a->quorum;
+	for (size_t i = 0; i < a->n_witnesses; i++) {
+		const char *w = a->witness[i];
+		if (sg_check_vkey(w, strlen(w), &type, keys[n], &err) < 0)
+			return sg_cli_fail(&err);
+		if (type != SG_NOTE_TYPE_COSIGNATURE)
+			return sg_cli_usage(&sg_verb_audit, "\"%s\" is no key of a witness", w);
+		if (!among((const uint8_t(*)[SG_ED25519_KEY])keys, n, keys[n]))
+			n++;
+	}
+	if (want > n || (a->quorum == 0 && n))
+		return sg_cli_usage(
+			&sg_verb_audit, "a quorum of %zu among %zu different witnesses", want, n);
+	for (size_t i = 0; i < n; i++)
+		have += cosigned_by(p, keys[i]);
+	if (have >= want)
+		return SG_EXIT_DONE;
+	(void)printf(
+		"does not verify: %zu of the %zu witnesses cosigned, %zu must\n", have, n, want);
+	return SG_EXIT_UNVERIFIED;
+}
+
 int sg_audit_cli_check_proof(int argc, char **argv)
 {
 	struct sg_audit_arguments a;
@@ -245,6 +291,9 @@ int sg_audit_cli_check_proof(int argc, char **argv)
 		return sg_cli_fail(&err);
 	if (a.key && sg_check_note_signed(&p.note, key) != SG_CHECK_GOOD)
 		return unverified("the checkpoint is not signed by the given key");
+	code = check_quorum(&p, &a);
+	if (code)
+		return code;
 	code = p.growth ? check_growth(&p, a.old) : check_record(&p, a.line_file);
 	if (code == SG_EXIT_DONE && !a.key) {
 		(void)fputs(

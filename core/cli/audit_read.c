@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/audit.h"
+
+#define FOLLOW_US 200000U /* between two looks */
 
 enum {
 	O_STATE = 256,
@@ -24,7 +27,8 @@ enum {
 	O_NAME,
 	O_LINE,
 	O_OLD,
-	O_WITNESS
+	O_WITNESS,
+	O_QUORUM
 };
 
 static int number(const char *text, int64_t *ret)
@@ -44,7 +48,13 @@ static int take(struct sg_audit_arguments *a, int o, char *value)
 	case O_KEY: a->key = value; return 0;
 	case O_NAME: a->name = value; return 0;
 	case O_OLD: a->old = value; return 0;
-	case O_WITNESS: a->witness = value; return 0;
+	case O_WITNESS:
+		if (a->n_witnesses == SG_AUDIT_CLI_WITNESSES)
+			return -SG_ELIMIT;
+		a->witness[a->n_witnesses++] = value;
+		return 0;
+	case O_QUORUM: return number(value, &a->quorum);
+	case 'f': a->follow = true; return 0;
 	case O_LINE:
 		a->line_file = value;
 		a->one_line = true;
@@ -74,16 +84,19 @@ int sg_audit_cli_parse(int argc, char **argv, struct sg_audit_arguments *ret)
 		{"from", required_argument, NULL, O_FROM}, {"key", required_argument, NULL, O_KEY},
 		{"name", required_argument, NULL, O_NAME},
 		{"line", optional_argument, NULL, O_LINE}, {"old", required_argument, NULL, O_OLD},
-		{"witness", required_argument, NULL, O_WITNESS}, {0}};
-	struct sg_audit_arguments a = {.limit = -1, .record = -1, .from = -1};
+		{"witness", required_argument, NULL, O_WITNESS},
+		{"quorum", required_argument, NULL, O_QUORUM}, {"follow", no_argument, NULL, 'f'},
+		{0}};
+	struct sg_audit_arguments a = {.limit = -1, .record = -1, .from = -1, .quorum = -1};
 	int o;
 	opterr = 0;
 	optind = 0;
-	while ((o = getopt_long(argc, argv, "n:", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "n:f", options, NULL)) != -1) {
 		if (o == '?')
 			return sg_cli_usage(&sg_verb_audit, "unknown option %s", argv[optind - 1]);
 		if (take(&a, o, optarg) < 0)
-			return sg_cli_usage(&sg_verb_audit, "\"%s\" is no number or time", optarg);
+			return sg_cli_usage(&sg_verb_audit,
+				"\"%s\" is no number or time, or one too many", optarg);
 	}
 	a.rest = argv + optind;
 	a.n_rest = argc - optind;
@@ -134,20 +147,22 @@ static bool print_line(struct sg_span line)
 	return fwrite(line.data, 1, line.len, stdout) == line.len && putchar('\n') != EOF;
 }
 
-/* Oldest first from `from` on. */
-static int walk(const struct sg_evidence *e, uint64_t from, const struct sg_audit_arguments *a,
+/* Oldest first from *next on, which becomes the sequence after the last one looked at. */
+static int walk(const struct sg_evidence *e, uint64_t *next, const struct sg_audit_arguments *a,
 	struct sg_error *err)
 {
 	sg_autocursor *c = NULL;
 	struct sg_span key, line;
 	uint8_t start[8];
 	int64_t left = a->limit < 0 ? INT64_MAX : a->limit;
-	sg_be64(from, start);
+	sg_be64(*next, start);
 	key = SG_SPAN(start, sizeof(start));
 	int r = sg_cursor_open(e->txn, SG_TABLE_AUDIT, &c, err);
 	if (r == 0)
 		r = sg_cursor_seek(c, SG_SEEK_GE, &key, &line, err);
 	while (r == 0 && left > 0) {
+		if (key.len == sizeof(start))
+			*next = sg_be64_read(key.data) + 1;
 		if (matches(line, a)) {
 			if (!print_line(line))
 				return sg_error_set(err, SG_EIO, NULL, "cannot write the output");
@@ -158,18 +173,43 @@ static int walk(const struct sg_evidence *e, uint64_t from, const struct sg_audi
 	return r < 0 ? r : 0;
 }
 
+/* Until a signal or a closed output ends the process: what the server committed since, read anew
+ * each time, so that no read transaction stays open beside its writer. */
+static int follow(const struct sg_audit_arguments *a, uint64_t next, struct sg_error *err)
+{
+	struct sg_audit_arguments all = *a;
+	all.limit = -1;
+	for (;;) {
+		struct sg_evidence e;
+		if (fflush(stdout) != 0)
+			return sg_error_set(err, SG_EIO, NULL, "cannot write the output");
+		(void)usleep(FOLLOW_US);
+		int r = sg_evidence_open(&e, a->state_dir, err);
+		if (r < 0)
+			return r;
+		r = walk(&e, &next, &all, err);
+		sg_evidence_close(&e);
+		if (r < 0)
+			return r;
+	}
+}
+
 static int read_records(const struct sg_audit_arguments *a, bool tail)
 {
 	struct sg_evidence e;
 	struct sg_error err = {0};
+	if (a->follow && !tail)
+		return sg_cli_usage(&sg_verb_audit, "--follow belongs to tail");
 	if (!a->state_dir || a->n_rest)
 		return sg_cli_usage(&sg_verb_audit, "needs --state-dir and no argument");
 	if (sg_evidence_open(&e, a->state_dir, &err) < 0)
 		return sg_cli_fail(&err);
 	uint64_t want = a->limit < 0 ? 10 : (uint64_t)a->limit;
 	uint64_t from = !tail || want > e.head.seq ? 0 : e.head.seq + 1 - want;
-	int r = walk(&e, from, a, &err);
+	int r = walk(&e, &from, a, &err);
 	sg_evidence_close(&e);
+	if (r == 0 && a->follow)
+		r = follow(a, from, &err);
 	return r < 0 ? sg_cli_fail(&err) : SG_EXIT_DONE;
 }
 

@@ -150,10 +150,10 @@ int sg_audit_cli_import(int argc, char **argv)
 	int code = sg_audit_cli_parse(argc, argv, &a);
 	if (code)
 		return code;
-	if (!a.state_dir || !a.witness)
+	if (!a.state_dir || a.n_witnesses != 1)
 		return sg_cli_usage(
-			&sg_verb_audit, "import-cosignature needs --state-dir and --witness");
-	if (sg_check_vkey(a.witness, strlen(a.witness), &type, key, &err) < 0 ||
+			&sg_verb_audit, "import-cosignature needs --state-dir and one --witness");
+	if (sg_check_vkey(a.witness[0], strlen(a.witness[0]), &type, key, &err) < 0 ||
 		sg_evidence_input(a.n_rest ? a.rest[0] : "-", &line, &n, &err) < 0 ||
 		sg_evidence_open(&e, a.state_dir, &err) < 0)
 		return sg_cli_fail(&err);

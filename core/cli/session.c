@@ -21,6 +21,10 @@ static int make_directory(const char *dir, struct sg_error *err)
 		err->code = SG_EREFUSED;
 		return -SG_EREFUSED;
 	}
+	struct stat st;
+	if (stat(dir, &st) == 0 && !S_ISDIR(st.st_mode))
+		return sg_error_set(
+			err, SG_EREFUSED, NULL, "the state directory %s is not a directory", dir);
 	return sg_config_check_filesystem(dir, SG_PROFILE_OSS_DEFAULT, err);
 }
 

@@ -32,7 +32,7 @@ static int run(int argc, char **argv)
 const struct sg_verb sg_verb_audit = {
 	.name = "audit",
 	.summary = "read the audit log, its signed checkpoints and proofs",
-	.usage = "usage: stargraph audit tail  --state-dir DIR [-n LINES]\n"
+	.usage = "usage: stargraph audit tail  --state-dir DIR [-n LINES] [--follow]\n"
 		 "       stargraph audit query --state-dir DIR [--run ID] [--actor NAME] [--type "
 		 "T]\n"
 		 "                             [--since TIME] [--until TIME] [--limit N]\n"
@@ -40,17 +40,19 @@ const struct sg_verb sg_verb_audit = {
 		 "       stargraph audit prove --state-dir DIR --record SEQ [--size N]\n"
 		 "       stargraph audit prove --state-dir DIR --from SIZE [--size N]\n"
 		 "       stargraph audit check-proof PROOF --key KEY [--line FILE]\n"
-		 "                             [--old CHECKPOINT]\n"
+		 "                             [--old CHECKPOINT] [--witness VKEY]… [--quorum N]\n"
 		 "       stargraph audit cosign --key WITNESS.pem --name NAME [CHECKPOINT]\n"
 		 "       stargraph audit import-cosignature --state-dir DIR --witness VKEY [--size "
 		 "N]\n\n"
-		 "  tail, query         records as JSON lines; TIME is RFC 3339\n"
+		 "  tail, query         records as JSON lines; TIME is RFC 3339;\n"
+		 "                      --follow goes on with what is recorded later\n"
 		 "  checkpoint          the latest signed checkpoint (a C2SP note) with its\n"
 		 "                      cosignatures; --line: \"origin size root\", to be kept\n"
 		 "  prove --record      that a record is in the log (c2sp.org/tlog-proof)\n"
 		 "  prove --from        that the log grew from an older checkpoint without a "
 		 "change\n"
-		 "  check-proof         checks either, offline; FILE is the record's line\n"
+		 "  check-proof         checks either, offline; FILE is the record's line;\n"
+		 "                      N (all, unless told) of the witnesses must have cosigned\n"
 		 "  cosign              a witness's cosignature of a checkpoint, on standard "
 		 "output\n"
 		 "  import-cosignature  takes that line on standard input and keeps it\n",

@@ -108,6 +108,15 @@ static int check_added(const struct arguments *a, const struct sg_audit_head *be
 	return 0;
 }
 
+/* The Python original leaves its public key beside the log; it counts only where no key is given.
+ */
+static bool key_beside(const struct arguments *a, const char *log, uint8_t ret[SG_ED25519_KEY])
+{
+	sg_autofree char *path = NULL;
+	return !a->n_keys && asprintf(&path, "%s.pub.pem", log) > 0 && access(path, R_OK) == 0 &&
+	       sg_audit_read_key(path, ret, NULL) == 0;
+}
+
 /* current: the store's head when paths are the store's own files, else NULL. */
 static int verify_files(const struct arguments *a, char *const *paths, size_t n,
 	struct sg_audit_verify_options *o, const struct sg_audit_head *current)
@@ -115,6 +124,7 @@ static int verify_files(const struct arguments *a, char *const *paths, size_t n,
 	struct sg_audit_report rep = {0};
 	struct sg_error err = {0};
 	sg_autofree char *kept = NULL;
+	uint8_t beside[SG_ED25519_KEY];
 	size_t len = 0;
 	o->checkpoint = a->checkpoint;
 	if (a->checkpoint && access(a->checkpoint, R_OK) == 0) {
@@ -122,6 +132,8 @@ static int verify_files(const struct arguments *a, char *const *paths, size_t n,
 			return sg_cli_fail(&err);
 		o->checkpoint = kept;
 	}
+	if (key_beside(a, paths[0], beside))
+		o->beside = beside;
 	o->keys = a->keys;
 	o->n_keys = a->n_keys;
 	int r = sg_audit_verify((const char *const *)paths, n, o, &rep, &err);
@@ -215,9 +227,11 @@ const struct sg_verb sg_verb_verify_audit = {
 		 "  LOG…               the log's files, oldest first\n"
 		 "  --head SEQ:HASH    a record that the log must contain, kept from earlier\n"
 		 "  --checkpoint WHAT  a checkpoint kept from earlier: a note's file, or its line\n"
+		 "                     (of the original's log: its token)\n"
 		 "  --key KEY          who must have signed: a PEM file or name+id+base64; "
 		 "repeatable\n"
 		 "  --json             one JSON object instead of a line\n\n"
+		 "A chained log of the Python original is known by its first line.\n\n"
 		 "Exit codes: 0 it verifies, 4 it does not, 5 signed, but by a key that only the "
 		 "log\n"
 		 "itself tells, 2 usage or no such log.\n",

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/ids.h"
 #include "base/json.h"
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 int sg_pack_refuse(struct sg_error *err, const char *reason, const char *fmt, ...)
 {
@@ -36,41 +35,10 @@ const char *sg_pack_hash_name(enum sg_pack_hash h)
 	return h == SG_PACK_SHA256 ? "SHA-256" : "BLAKE3";
 }
 
-/* Strict: no padding, no white space, no bits left over. Returns the length, or -1. */
-static ssize_t decode(const char *text, size_t n, uint8_t *ret, size_t room)
-{
-	uint32_t bits = 0;
-	unsigned have = 0;
-	size_t len = 0;
-	for (size_t i = 0; i < n; i++) {
-		const char *at = text[i] ? strchr(alphabet, text[i]) : NULL;
-		if (!at)
-			return -1;
-		bits = bits << 6 | (uint32_t)(at - alphabet);
-		have += 6;
-		if (have < 8)
-			continue;
-		have -= 8;
-		if (len == room)
-			return -1;
-		ret[len++] = (uint8_t)(bits >> have);
-		bits &= (1U << have) - 1;
-	}
-	return n % 4 == 1 || bits ? -1 : (ssize_t)len;
-}
-
 char *sg_base64url(const void *data, size_t n)
 {
-	const uint8_t *p = data;
 	sg_autobuf b = SG_BUF_INIT(1U << 20);
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)p[i] << 16;
-		v |= i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0;
-		v |= i + 2 < n ? p[i + 2] : 0;
-		size_t digits = n - i >= 3 ? 4 : n - i + 1;
-		for (size_t k = 0; k < digits; k++)
-			sg_buf_addc(&b, alphabet[v >> (18 - 6 * k) & 63]);
-	}
+	sg_base64url_add(&b, data, n);
 	return sg_buf_take(&b);
 }
 
@@ -79,7 +47,7 @@ static int parse_part(
 {
 	uint8_t raw[SG_PACK_MAX_JWT];
 	struct sg_error why = {0};
-	ssize_t len = decode(text, n, raw, sizeof(raw));
+	int len = sg_base64url_decode(text, n, raw, sizeof(raw));
 	if (len < 0)
 		return sg_pack_refuse(err, "token-malformed", "%s is not strict base64url", what);
 	json_t *v = NULL;
@@ -179,8 +147,8 @@ int sg_pack_token_parse(struct sg_pack_token *ret, const char *text, size_t n, s
 		r = read_payload(payload, &t, err);
 	if (r < 0)
 		return r;
-	if (decode(two + 1, (size_t)(end - two - 1), t.signature, sizeof(t.signature)) !=
-		sizeof(t.signature))
+	if (sg_base64url_decode(two + 1, (size_t)(end - two - 1), t.signature,
+		    sizeof(t.signature)) != (int)sizeof(t.signature))
 		return sg_pack_refuse(err, "token-malformed",
 			"the signature is not 64 bytes of strict base64url, with nothing after it");
 	*ret = t;

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import shutil
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+from core import binary  # noqa: E402
 from evidence import EvidenceCore, new_key, stargraph, verify  # noqa: E402
+from leftovers import own  # noqa: E402
 
 
 @pytest.fixture
@@ -182,3 +185,78 @@ def test_restore_refuses_an_older_head_and_a_spoiled_backup(tmp_path):
     with core.start():
         assert core.run().status == 200
     assert verify(core.state_dir)[0] == 0
+
+
+def test_a_quorum_of_witnesses(signed, tmp_path):
+    core, public = signed
+    state = core.state_dir
+    line = stargraph("audit", "checkpoint", "--state-dir", state, "--line").stdout
+    vkeys = []
+    for i in range(3):
+        key, _ = new_key(tmp_path / f"w{i}.pem")
+        r = stargraph("audit", "cosign", "--key", key, "--name", f"w{i}.example", input=line)
+        vkeys.append(r.stderr.split()[1])
+        if i < 2:  # the third never hands its line in
+            assert stargraph("audit", "import-cosignature", "--state-dir", state, "--witness",
+                             vkeys[i], input=r.stdout).returncode == 0
+    proof, record = tmp_path / "proof", tmp_path / "record"
+    proof.write_text(stargraph("audit", "prove", "--state-dir", state, "--record", 3).stdout)
+    record.write_bytes(core.audit_path.read_bytes().splitlines()[3])
+
+    def check(*args):
+        return stargraph("audit", "check-proof", proof, "--key", public, f"--line={record}",
+                         *args).returncode
+
+    def named(*which):
+        return [x for i in which for x in ("--witness", vkeys[i])]
+
+    assert check(*named(0, 1)) == 0 and check(*named(0, 1, 2), "--quorum", 2) == 0
+    assert check(*named(0, 1, 2)) == 4 and check(*named(2), "--quorum", 1) == 4
+    assert check(*named(0, 0), "--quorum", 2) == 2  # one witness named twice is one
+    assert check(*named(0), "--quorum", 2) == 2 and check("--quorum", 1) == 2
+    assert check(*named(0), "--quorum", 0) == 2
+
+
+def test_tail_follows_the_log(tmp_path):
+    core = EvidenceCore(tmp_path / "core")
+    with core:
+        assert core.run().status == 200
+        p = own(subprocess.Popen([str(binary()), "audit", "tail", "--state-dir",
+                                  str(core.state_dir), "-n", "1", "--follow"],
+                                 stdout=subprocess.PIPE, text=True))
+        try:
+            first = json.loads(p.stdout.readline())
+            run = core.run().json()["run_id"]
+            seen, seqs = set(), [first["seq"]]
+            while run not in seen:
+                record = json.loads(p.stdout.readline())
+                seqs.append(record["seq"])
+                seen.add(record["run"])
+            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        finally:
+            p.terminate()
+            p.wait()
+    r = stargraph("audit", "query", "--state-dir", core.state_dir, "--follow")
+    assert r.returncode == 2
+
+
+def test_the_originals_chained_log(tmp_path):
+    """Written by the original's own code; see tests/unit/audit/test_original.c for the rest."""
+    golden = Path(__file__).resolve().parents[2] / "golden/original-audit"
+    log, key = golden / "stargraph.audit.jsonl", golden / "stargraph.audit.jsonl.pub.pem"
+    token = golden / "checkpoint.token"
+    assert stargraph("verify-audit", log, "--key", key, "--checkpoint", token).returncode == 0
+    r = stargraph("verify-audit", log)
+    assert r.returncode == 5 and "unpinned" in r.stdout
+    copy = tmp_path / "log"
+    shutil.copy(log, copy)
+    r = stargraph("verify-audit", copy)
+    assert r.returncode == 2 and "give the key" in r.stderr
+    cut = b"".join(log.read_bytes().splitlines(keepends=True)[:-3])
+    copy.write_bytes(cut)
+    assert stargraph("verify-audit", copy, "--key", key).returncode == 0
+    r = stargraph("verify-audit", copy, "--key", key, "--checkpoint", token, "--json")
+    assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "truncated"
+    head = hashlib.sha256(log.read_bytes().splitlines()[-1]).hexdigest()
+    r = stargraph("verify-audit", copy, "--key", key, "--head", f"11:{head}", "--json")
+    assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "truncated"

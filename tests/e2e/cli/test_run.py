@@ -103,6 +103,7 @@ def test_failed(site):
     (("-i", "n"), '"n" is not key=value'),
     (("--sumary",), "unknown option"),
     (("extra",), "one graph file is needed"),
+    (("--state-dir", "/etc/passwd"), "the state directory /etc/passwd is not a directory"),
     (("--state-dir", "/nonexistent/state"), "cannot make the state directory /nonexistent/state"),
     (("--state-dir", "/proc/self"), "nfs/smb refused at bootstrap: /proc/self lies on proc")])
 def test_mistakes(site, args, text):

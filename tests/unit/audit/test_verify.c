@@ -8,6 +8,7 @@ struct fixture {
 	size_t len;
 	char head[65]; /* hash of the last line */
 	uint64_t head_seq;
+	int fd;
 };
 
 enum { LINES = 12 };
@@ -28,6 +29,8 @@ static int setup(void **state)
 		return -1;
 	memcpy(f->head, rep.head, sizeof(f->head));
 	f->head_seq = LINES - 1;
+	free(f->path);
+	f->path = log_memory_path(&f->fd);
 	*state = f;
 	return 0;
 }
@@ -36,6 +39,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	void *dir = f->dir;
+	(void)close(f->fd);
 	free(f->path);
 	free(f->text);
 	free(f);
@@ -162,6 +166,28 @@ static void what_is_no_log_is_malformed(void **state)
 	expect(f, t, 300, false, "malformed", 1);
 }
 
+static void expect_found(const struct fixture *f, const char *t, size_t n, const char *what, long i)
+{
+	struct sg_audit_report rep = {0};
+	tmp_write(f->path, t, n);
+	int r = sg_audit_verify_file(f->path, f->head, (int64_t)f->head_seq, &rep, NULL);
+	if (r != 1 || rep.bad_line == 0)
+		fail_msg("%s %ld was missed", what, i);
+}
+
+/* Whatever a byte stands for: sequence, hash, time, actor, key, quote, digit, newline. */
+static void every_byte_with_a_bit_flipped_is_found(void **state)
+{
+	const struct fixture *f = *state;
+	sg_autofree char *t = malloc(f->len);
+	for (size_t at = 0; at < f->len; at++)
+		for (unsigned bit = 0; bit < 8; bit += 3) {
+			memcpy(t, f->text, f->len);
+			t[at] ^= (char)(1U << (bit + at) % 8);
+			expect_found(f, t, f->len, "the flip in byte", (long)at);
+		}
+}
+
 static uint32_t next_random(uint32_t *x)
 {
 	*x = *x * 1664525U + 1013904223U;
@@ -192,18 +218,14 @@ static void no_mutation_is_missed(void **state)
 {
 	const struct fixture *f = *state;
 	const char *env = getenv("SG_MUTATIONS");
-	long count = env ? strtol(env, NULL, 10) : 2000;
+	long count = env ? strtol(env, NULL, 10) : 10000;
 	sg_autofree char *t = malloc(f->len + 1);
 	uint32_t x = 20261124;
 	for (long i = 0; i < count; i++) {
 		size_t n = mutate(f, t, &x);
 		if (n == f->len && memcmp(t, f->text, n) == 0)
 			continue;
-		struct sg_audit_report rep = {0};
-		tmp_write(f->path, t, n);
-		int r = sg_audit_verify_file(f->path, f->head, (int64_t)f->head_seq, &rep, NULL);
-		if (r != 1 || rep.bad_line == 0)
-			fail_msg("mutation %ld was missed", i);
+		expect_found(f, t, n, "mutation", i);
 	}
 }
 
@@ -228,6 +250,7 @@ int main(void)
 		T(a_duplicated_line_is_named),
 		T(a_truncated_log_is_named),
 		T(what_is_no_log_is_malformed),
+		T(every_byte_with_a_bit_flipped_is_found),
 		T(no_mutation_is_missed),
 		T(a_missing_or_special_file_is_an_error),
 	};
