@@ -83,9 +83,7 @@ static int too_long(const char *what, size_t n, struct sg_error *err)
 		what, n, SG_RULE_STRING_MAX);
 }
 
-/* The slot `typed`; 1 when the value is not of the field's type. */
-static int put_typed(
-	struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct field *to)
+int sg_facts_typed(struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct field *to)
 {
 	if (m->type == SG_SLOT_STRING && json_is_string(v)) {
 		to->type = STRING;
@@ -121,7 +119,7 @@ static int assert_field(
 	struct fact *f = begin(r, m->clips, err);
 	if (!f)
 		return -err->code;
-	if (put_typed(r, m, v, &f->theProposition.theFields[1]) != 0) {
+	if (sg_facts_typed(r, m, v, &f->theProposition.theFields[1]) != 0) {
 		ReturnFact(r->env, f);
 		return sg_error_set(
 			err, SG_EINVALID, NULL, "state field %s is not of its type", m->name);

@@ -60,6 +60,15 @@ struct sg_mirror {
 	struct deftemplate *clips;
 };
 
+/* An expression of a node. */
+struct sg_computed {
+	char *owner, *name, *where;
+	char *text; /* white space reduced, comments gone */
+	int *uses;  /* indices of the mirrors it names */
+	size_t n_uses;
+	struct expr *code; /* of the environment, or NULL */
+};
+
 /* An alpha node: one distinct pattern, with the number of facts in its memory. */
 struct sg_alpha {
 	struct patternNodeHeader *node;
@@ -102,6 +111,9 @@ struct sg_rules {
 	struct sg_templates templates;
 	struct sg_construct *constructs;
 	size_t n_constructs;
+	struct sg_computed *computed;
+	size_t n_computed;
+	json_t *owners; /* owner: index of its first expression */
 	struct sg_rules_limits limits;
 	struct sg_network network;
 	struct deftemplate *t_node, *t_action, *t_violation;
@@ -119,6 +131,14 @@ int sg_sandbox_open(struct sg_rules *r, struct sg_error *err);
 void sg_sandbox_close(struct sg_rules *r);
 /* source.c */
 int sg_source_make(struct sg_rules *r, const struct sg_rules_spec *spec, struct sg_error *err);
+/* A failure of a check, "line N: what", as "file[:line]: what name: text". */
+int sg_source_located(
+	struct sg_error *err, const char *file, bool with_line, const char *what, const char *name);
+/* compute.c */
+int sg_computed_make(struct sg_rules *r, const struct sg_rules_spec *spec, struct sg_error *err);
+int sg_computed_build_all(struct sg_rules *r, struct sg_error *err);
+void sg_computed_drop_code(struct sg_rules *r); /* before the environment goes away */
+void sg_computed_finish(struct sg_rules *r);
 /* network.c */
 int sg_network_make(struct sg_rules *r, struct sg_error *err);
 void sg_network_finish(struct sg_network *n);
@@ -135,8 +155,13 @@ json_t *sg_text_slots(const struct fact *f);
 int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err);
 void sg_facts_drop_provenance(struct sg_rules *r);
 int sg_facts_failed(struct sg_rules *r, struct sg_error *err);
+/* The value of a mirrored field as CLIPS holds it; 1 when it is not of the field's type. */
+int sg_facts_typed(
+	struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct field *to);
 /* rules.c: index + 1 of a construct is kept in its rules' headers. */
 int sg_rules_build_all(struct sg_rules *r, struct sg_error *err);
+/* The environment, built again after an error, with a fresh deadline. */
+int sg_rules_ready(struct sg_rules *r, struct sg_error *failure, struct sg_error *err);
 
 /* rules.c: has the step used up its time? By the clock first; but a thread that others kept from
  * the processor has not worked for that long. */

@@ -70,11 +70,14 @@ int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 {
 	for (size_t i = 0; i < r->n_constructs; i++) {
 		const struct sg_construct *c = &r->constructs[i];
-		int e = build_one(r, c, err);
-		if (e < 0)
-			return e;
+		int built = build_one(r, c, err);
+		if (built < 0)
+			return built;
 	}
 	mark_rules(r);
+	int e = sg_computed_build_all(r, err);
+	if (e < 0)
+		return e;
 	for (size_t i = 0; i < r->n_mirrors; i++)
 		r->mirrors[i].clips = EnvFindDeftemplate(r->env, r->mirrors[i].name);
 	r->t_node = EnvFindDeftemplate(r->env, "node-id");
@@ -142,6 +145,7 @@ void sg_rules_destroy(struct sg_rules *r)
 	for (size_t i = 0; i < r->n_mirrors; i++)
 		free(r->mirrors[i].name);
 	free(r->mirrors);
+	sg_computed_finish(r);
 	sg_templates_finish(&r->templates);
 	sg_buf_finish(&r->said);
 	sg_buf_finish(&r->provenance.text);
@@ -398,24 +402,30 @@ static int run_step(struct sg_rules *r, const struct sg_rules_step *in, struct s
 	return e;
 }
 
+int sg_rules_ready(struct sg_rules *r, struct sg_error *failure, struct sg_error *err)
+{
+	int e = r->dirty ? prepare(r, err) : 0;
+	if (e < 0)
+		return e;
+	SetEvaluationError(r->env, FALSE);
+	SetHaltExecution(r->env, FALSE);
+	sg_buf_reset(&r->said);
+	r->failure = failure;
+	r->deadline_us = sg_clock_monotonic_us() + r->limits.wall_us;
+	r->cpu_from_us = thread_cpu_us();
+	return 0;
+}
+
 int sg_rules_run(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *ret,
 	struct sg_error *err)
 {
 	struct sg_error local = {0}, failure = {0};
 	struct sg_rules_outcome o = {0};
 	err = err ? err : &local;
-	if (r->dirty) {
-		int e = prepare(r, err);
-		if (e < 0)
-			return e;
-	}
-	SetEvaluationError(r->env, FALSE);
-	SetHaltExecution(r->env, FALSE);
-	sg_buf_reset(&r->said);
-	r->failure = &failure;
-	r->deadline_us = sg_clock_monotonic_us() + r->limits.wall_us;
-	r->cpu_from_us = thread_cpu_us();
-	int e = run_step(r, in, &o, err);
+	int e = sg_rules_ready(r, &failure, err);
+	if (e < 0)
+		return e;
+	e = run_step(r, in, &o, err);
 	r->failure = NULL;
 	if (e < 0) {
 		sg_rules_outcome_finish(&o);

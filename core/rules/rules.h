@@ -64,6 +64,15 @@ struct sg_rules_pack {
 	const char *where; /* file name for messages */
 };
 
+/* A value that a node computes: one CLIPS expression in which ?<field> is the typed value of that
+ * mirrored field. No bind, no assert; what rules may call otherwise. */
+struct sg_rules_expression {
+	const char *owner, *name; /* those of one owner stand together */
+	const char *text;	  /* at most SG_RULES_EXPRESSION_MAX bytes */
+	const char *where;	  /* for messages */
+};
+#define SG_RULES_EXPRESSION_MAX 4096U
+
 struct sg_rules_limits {
 	int64_t firings, facts, join_product,
 		wall_us; /* 0 = 10,000; 10,000; 100,000; 1 s (of work) */
@@ -79,6 +88,8 @@ struct sg_rules_spec {
 	size_t n_rules;
 	const struct sg_rules_pack *packs;
 	size_t n_packs;
+	const struct sg_rules_expression *expressions;
+	size_t n_expressions;
 	struct sg_rules_limits limits;
 };
 
@@ -134,6 +145,13 @@ struct sg_rules_outcome {
 int sg_rules_run(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *ret,
 	struct sg_error *err);
 void sg_rules_outcome_finish(struct sg_rules_outcome *o);
+
+/* Evaluates the expressions of one owner over the state, all of them from the same state, and sets
+ * update[name] for each: INTEGER, FLOAT, STRING and SYMBOL become numbers and texts, the symbols
+ * TRUE and FALSE truth values. No rule fires and no fact is made. SG_EINVALID kind "rule-error": a
+ * failed call, a field that is null, a value that JSON cannot hold; SG_ELIMIT "rule-timeout". */
+int sg_rules_compute(struct sg_rules *r, const char *owner, const json_t *state, json_t *update,
+	struct sg_error *err);
 
 /* "(name (slot literal)…)" of a retract action, checked and taken apart: a one-slot-per-key object
  * {"template": name, "slots": {slot: value}}. */

@@ -311,7 +311,9 @@ int sg_sandbox_open(struct sg_rules *r, struct sg_error *err)
 
 void sg_sandbox_close(struct sg_rules *r)
 {
-	if (r->env)
+	if (r->env) {
+		sg_computed_drop_code(r);
 		DestroyEnvironment(r->env);
+	}
 	r->env = NULL;
 }

@@ -191,7 +191,7 @@ struct pack {
 
 /* Errors of the checks start with "line N: ", counted in the text that was read. For a pack that is
  * the file's line; a graph's rule has its place in `file` already. */
-static int located(
+int sg_source_located(
 	struct sg_error *err, const char *file, bool with_line, const char *what, const char *name)
 {
 	int line = 0, used = 0;
@@ -211,7 +211,7 @@ static int located(
 
 static int pack_fail(struct pack *k, const char *what, const char *name)
 {
-	return located(k->err, k->p->where, true, what, name);
+	return sg_source_located(k->err, k->p->where, true, what, name);
 }
 
 static void atom_text(const struct sg_sx *sx, int node, char ret_text[128])
@@ -410,7 +410,7 @@ static int add_pack(struct sg_rules *r, const struct sg_rules_pack *p, struct sg
 		return sg_error_set(err, SG_EINVALID, NULL, "%s: longer than %u bytes", p->where,
 			SG_RULE_PACK_MAX);
 	if (sg_sx_parse(&sx, p->text, p->len, err) < 0)
-		return located(err, p->where, true, "pack", p->id);
+		return sg_source_located(err, p->where, true, "pack", p->id);
 	struct pack k = {.r = r, .p = p, .sx = &sx, .err = err};
 	int e = 0;
 	for (int at = sx.nodes[0].first; e == 0 && at != SG_SX_NONE; at = sx.nodes[at].next)
@@ -539,7 +539,7 @@ static int add_rule(
 	if (asprintf(&where, "%s: rule %s", file, rule->id) < 0)
 		return sg_error_nomem(err);
 	if (rule_text(r, rule, &text, err) < 0 || check_retracts(r, rule, err) < 0)
-		return located(err, file, false, "rule", rule->id);
+		return sg_source_located(err, file, false, "rule", rule->id);
 	return construct_add(r, &text, where, rule->id, index, err);
 }
 
@@ -562,5 +562,5 @@ int sg_source_make(struct sg_rules *r, const struct sg_rules_spec *spec, struct 
 		e = add_pack(r, &spec->packs[i], err);
 	for (size_t i = 0; e == 0 && i < spec->n_rules; i++)
 		e = add_rule(r, &spec->rules[i], (int)i, err);
-	return e;
+	return e == 0 ? sg_computed_make(r, spec, err) : e;
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "run/kinds.h"
@@ -52,6 +53,41 @@ static void take_rules(const struct sg_graph *g, struct sg_rules_rule *to, char 
 	}
 }
 
+static size_t count_expressions(const struct sg_graph *g)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < g->n_nodes; i++)
+		if (strcmp(g->nodes[i].kind, "set") == 0)
+			n += json_object_size(json_object_get(g->nodes[i].config, "clips"));
+	return n;
+}
+
+/* Of the `set` nodes; what is no text has been refused by the kind. */
+static size_t take_expressions(
+	const struct sg_graph *g, struct sg_rules_expression *to, char *where)
+{
+	size_t n = 0;
+	const char *name;
+	json_t *v;
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		const struct sg_node *node = &g->nodes[i];
+		if (strcmp(node->kind, "set") != 0)
+			continue;
+		json_object_foreach (json_object_get(node->config, "clips"), name, v) {
+			char *w = where + MAX_WHERE * n;
+			if (!json_is_string(v))
+				continue;
+			(void)snprintf(w, MAX_WHERE, "%s:%d:%d: node %s", g->path, node->line,
+				node->column, node->id);
+			to[n++] = (struct sg_rules_expression){.owner = node->id,
+				.name = name,
+				.text = json_string_value(v),
+				.where = w};
+		}
+	}
+	return n;
+}
+
 int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limits,
 	const struct sg_rules_pack *packs, size_t n_packs, struct sg_rules **ret,
 	struct sg_error *err)
@@ -60,7 +96,11 @@ int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limit
 	sg_autofree struct sg_rules_template *facts = calloc(g->n_facts + 1, sizeof(*facts));
 	sg_autofree struct sg_rules_rule *rules = calloc(g->n_rules + 1, sizeof(*rules));
 	sg_autofree char *where = calloc(g->n_rules + 1, MAX_WHERE);
-	if (!fields || !facts || !rules || !where)
+	size_t n_expressions = count_expressions(g);
+	sg_autofree struct sg_rules_expression *expressions =
+		calloc(n_expressions + 1, sizeof(*expressions));
+	sg_autofree char *where_nodes = calloc(n_expressions + 1, MAX_WHERE);
+	if (!fields || !facts || !rules || !where || !expressions || !where_nodes)
 		return sg_error_nomem(err);
 	struct sg_rules_spec spec = {.fields = fields,
 		.n_fields = take_fields(g, fields),
@@ -69,7 +109,9 @@ int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limit
 		.rules = rules,
 		.n_rules = g->n_rules,
 		.packs = packs,
-		.n_packs = n_packs};
+		.n_packs = n_packs,
+		.expressions = expressions,
+		.n_expressions = take_expressions(g, expressions, where_nodes)};
 	if (limits)
 		spec.limits = *limits;
 	take_facts(g, facts);

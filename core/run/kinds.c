@@ -15,6 +15,7 @@ static const struct sg_node_kind *const kinds[] = {
 	&sg_kind_halt,
 	&sg_kind_interrupt,
 	&sg_kind_passthrough,
+	&sg_kind_set,
 	&sg_kind_template,
 };
 _Static_assert(SG_ARRAY_LEN(kinds) <= SG_RUN_MAX_KINDS, "SG_RUN_MAX_KINDS is too small");
@@ -46,7 +47,7 @@ bool sg_run_embeds(const struct sg_graph *g)
 	return false;
 }
 
-static int unknown_field(
+int sg_kind_unknown_field(
 	const struct sg_graph *g, const char *key, const char *name, struct sg_error *err)
 {
 	const char *near = NULL;
@@ -66,7 +67,7 @@ const struct sg_field *sg_kind_need_field(
 		return NULL;
 	const struct sg_field *f = sg_graph_find_field(l->graph, name);
 	if (!f) {
-		(void)unknown_field(l->graph, key, name, err);
+		(void)sg_kind_unknown_field(l->graph, key, name, err);
 		return NULL;
 	}
 	if (!(types & SG_TYPE_BIT(f->type))) {

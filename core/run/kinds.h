@@ -70,7 +70,7 @@ struct sg_node_kind {
 };
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
-	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt;
+	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 
@@ -86,6 +86,9 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *err);
 /* Helpers of several kinds. */
 const struct sg_field *sg_kind_need_field(const struct sg_kind_load *l, const char *key,
 	unsigned types, struct sg_error *err); /* config[key] names a field of one of these types */
+/* SG_EINVALID "config.<key>: no state field …", with the nearest one. */
+int sg_kind_unknown_field(
+	const struct sg_graph *g, const char *key, const char *name, struct sg_error *err);
 #define SG_TYPE_BIT(t) (1U << (unsigned)(t))
 
 #endif
