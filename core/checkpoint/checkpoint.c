@@ -438,13 +438,22 @@ static json_t *parsed_json(const char *text)
 	return v;
 }
 
+/* The original names the subgraph that a step belongs to; here last_node says it: "outer/inner". */
+static json_t *branch_of(const struct sg_checkpoint *c)
+{
+	const char *slash = c->last_node ? strrchr(c->last_node, '/') : NULL;
+	if (c->branch_id)
+		return json_string(c->branch_id);
+	return slash ? json_stringn(c->last_node, (size_t)(slash - c->last_node)) : json_null();
+}
+
 json_t *sg_checkpoint_json(const struct sg_checkpoint *c)
 {
 	char ts[SG_TIME_TEXT];
 	sg_time_format(c->timestamp_us, ts);
 	json_t *parent = c->parent_step_idx < 0 ? json_null() : json_integer(c->parent_step_idx);
-	return json_pack("{s:s, s:I, s:s?, s:o, s:s, s:s, s:o, s:o, s:s?, s:o, s:s, s:s?, s:s}",
-		"run_id", c->run_id, "step", (json_int_t)c->step, "branch_id", c->branch_id,
+	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:o, s:o, s:s?, s:o, s:s, s:s?, s:s}",
+		"run_id", c->run_id, "step", (json_int_t)c->step, "branch_id", branch_of(c),
 		"parent_step_idx", parent, "graph_hash", c->graph_hash, "runtime_hash",
 		c->runtime_hash, "state", parsed_json(c->state), "clips_facts",
 		parsed_json(c->clips_facts), "last_node", c->last_node, "next_action",

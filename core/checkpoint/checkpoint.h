@@ -25,8 +25,8 @@ struct sg_checkpoint {
 	char runtime_hash[65]; /* SHA-256 over version and kernel path of this build */
 	char *state;	       /* canonical JSON text, owned */
 	char *clips_facts;     /* canonical JSON array of strings, owned */
-	char *last_node;
-	char *next_action; /* canonical JSON object, or NULL: the next node in file order */
+	char *last_node;       /* "outer/inner" inside of a subgraph */
+	char *next_action;     /* canonical JSON object, or NULL: the next node in file order */
 	int64_t timestamp_us;
 	char *parent_run_id; /* NULL = an original run */
 	char side_effects_hash[65];
@@ -88,7 +88,8 @@ struct sg_run_filter {
 int sg_run_list(struct sg_txn *t, const struct sg_run_filter *f, struct sg_run_row **ret_rows,
 	size_t *ret_n, uint64_t *ret_total, struct sg_error *err);
 
-/* The original's Checkpoint as a JSON object. */
+/* The original's Checkpoint as a JSON object; branch_id is the subgraph's node for a step inside of
+ * one. */
 json_t *sg_checkpoint_json(const struct sg_checkpoint *c);
 
 /* Reads every run row, every checkpoint of each run and every blob; report is told of each that

@@ -34,12 +34,13 @@ static void origin(struct lowering *l, const char *lowered, const char *source)
 static int lower_state(struct lowering *l)
 {
 	const json_t *state = json_object_get(l->doc, "state");
-	json_t *schema = json_object(), *v;
 	const char *name;
-	(void)json_object_set_new(l->ir, "state_schema", schema);
-	origin(l, "/state_schema", "/state");
+	json_t *v;
 	if (!state || json_is_null(state))
 		return 0;
+	json_t *schema = json_object();
+	(void)json_object_set_new(l->ir, "state_schema", schema);
+	origin(l, "/state_schema", "/state");
 	if (!json_is_object(state))
 		return sg_reader_fail(l->r, "/state", 0, "state must be a mapping of field: type");
 	json_object_foreach ((json_t *)state, name, v) {

@@ -199,6 +199,24 @@ static int add_field(struct sg_reader *r, const char *at, const char *name, cons
 	return 0;
 }
 
+/* A subgraph without a schema of its own works on the fields of the graph it stands in. */
+static int inherit(struct sg_reader *r)
+{
+	const struct sg_graph *from = r->parent->g;
+	r->g->fields = calloc(from->n_fields + 1, sizeof(*r->g->fields));
+	if (!r->g->fields)
+		return sg_error_nomem(r->err);
+	for (size_t i = 0; i < from->n_fields; i++) {
+		r->g->fields[i] = from->fields[i];
+		r->g->fields[i].name = strdup(from->fields[i].name);
+		(void)json_incref(from->fields[i].initial);
+		r->g->n_fields++;
+		if (!r->g->fields[i].name)
+			return sg_error_nomem(r->err);
+	}
+	return 0;
+}
+
 int sg_read_state_schema(struct sg_reader *r)
 {
 	const json_t *schema = json_object_get(r->doc, "state_schema");
@@ -207,7 +225,7 @@ int sg_read_state_schema(struct sg_reader *r)
 	const char *name;
 	json_t *v;
 	if (!schema || json_is_null(schema))
-		return 0;
+		return r->parent ? inherit(r) : 0;
 	if (!json_is_object(schema) && !json_is_array(schema))
 		return sg_reader_fail(
 			r, "/state_schema", 0, "state_schema must be a mapping of field: type");

@@ -128,6 +128,10 @@ int sg_carried_parse(struct frame *f, const json_t *j, struct sg_error *err)
 
 void sg_frame_finish(struct frame *f)
 {
+	if (f->outer) {
+		sg_frame_finish(f->outer); /* at most SG_GRAPH_MAX_DEPTH deep */
+		free(f->outer);
+	}
 	json_decref(f->state);
 	json_decref(f->plan);
 	sg_text_unref(f->state_text);

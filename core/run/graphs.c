@@ -70,6 +70,40 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 	return 0;
 }
 
+static int make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g, const char *from,
+	const char *prefix, struct sg_error *err);
+
+static int prepare_paths(struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph *g = p->graph;
+	p->paths = calloc(g->n_nodes + 1, sizeof(*p->paths));
+	p->subs = calloc(g->n_nodes + 1, sizeof(*p->subs));
+	if (!p->prefix || !p->paths || !p->subs)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < g->n_nodes; i++)
+		if (asprintf(&p->paths[i], "%s%s", p->prefix, g->nodes[i].id) < 0) {
+			p->paths[i] = NULL;
+			return sg_error_nomem(err);
+		}
+	return 0;
+}
+
+static int prepare_subgraphs(struct prepared *p, struct sg_error *err)
+{
+	const struct sg_graph *g = p->graph;
+	for (size_t i = 0; i < g->n_nodes; i++) {
+		sg_autofree char *prefix = NULL;
+		if (!g->nodes[i].subgraph)
+			continue;
+		if (asprintf(&prefix, "%s/", p->paths[i]) < 0)
+			return sg_error_nomem(err);
+		int r = make(&p->subs[i], p->engine, g->nodes[i].subgraph, "", prefix, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int compile(struct prepared *p, struct sg_error *err)
 {
 	const struct sg_engine *e = p->engine;
@@ -86,38 +120,16 @@ static int compile(struct prepared *p, struct sg_error *err)
 	return r;
 }
 
-int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
-	const char *from, struct sg_error *err)
-{
-	struct prepared *p = calloc(1, sizeof(*p));
-	if (!p) {
-		sg_graph_destroy(g);
-		return sg_error_nomem(err);
-	}
-	p->engine = e;
-	p->graph = g;
-	p->from = strdup(from);
-	int r = g->n_nodes ? sg_parallel_check(g, err)
-			   : sg_error_set(err, SG_EINVALID, NULL, "%s: no nodes", g->path);
-	if (r == 0)
-		r = prepare_nodes(p, err);
-	if (r == 0)
-		r = prepare_actions(p, err);
-	if (r == 0)
-		r = compile(p, err);
-	if (r < 0) {
-		sg_prepared_destroy(p);
-		return r;
-	}
-	*ret = p;
-	return 0;
-}
-
-void sg_prepared_destroy(struct prepared *p)
+/* Everything but the graph. */
+static void release(struct prepared *p)
 {
 	if (!p)
 		return;
 	const struct sg_graph *g = p->graph;
+	for (size_t i = 0; p->subs && i < g->n_nodes; i++)
+		release(p->subs[i]); /* at most SG_GRAPH_MAX_DEPTH deep */
+	for (size_t i = 0; p->paths && i < g->n_nodes; i++)
+		free(p->paths[i]);
 	for (size_t i = 0; p->node_data && i < g->n_nodes; i++)
 		if (p->kinds[i] && p->kinds[i]->release)
 			p->kinds[i]->release(p->node_data[i]);
@@ -129,10 +141,59 @@ void sg_prepared_destroy(struct prepared *p)
 	free(p->action_data);
 	free(p->node_data);
 	free(p->kinds);
+	free(p->subs);
+	free(p->paths);
+	free(p->prefix);
 	free(p->from);
 	sg_rules_destroy(p->rules);
-	sg_graph_destroy(p->graph);
 	free(p);
+}
+
+/* g stays the caller's. */
+static int make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g, const char *from,
+	const char *prefix, struct sg_error *err)
+{
+	struct prepared *p = calloc(1, sizeof(*p));
+	if (!p)
+		return sg_error_nomem(err);
+	p->engine = e;
+	p->graph = g;
+	p->from = strdup(from);
+	p->prefix = strdup(prefix);
+	int r = g->n_nodes ? sg_parallel_check(g, err)
+			   : sg_error_set(err, SG_EINVALID, NULL, "%s: no nodes", g->path);
+	if (r == 0)
+		r = prepare_paths(p, err);
+	if (r == 0)
+		r = prepare_nodes(p, err);
+	if (r == 0)
+		r = prepare_actions(p, err);
+	if (r == 0)
+		r = compile(p, err);
+	if (r == 0)
+		r = prepare_subgraphs(p, err);
+	if (r < 0) {
+		release(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
+	const char *from, struct sg_error *err)
+{
+	int r = make(ret, e, g, from, "", err);
+	if (r < 0)
+		sg_graph_destroy(g);
+	return r;
+}
+
+void sg_prepared_destroy(struct prepared *p)
+{
+	struct sg_graph *g = p ? p->graph : NULL;
+	release(p);
+	sg_graph_destroy(g);
 }
 
 struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id)

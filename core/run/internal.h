@@ -52,8 +52,11 @@ void sg_text_unref(struct text *t);
 struct prepared {
 	struct prepared *next; /* load order */
 	struct sg_engine *engine;
-	struct sg_graph *graph;
+	struct sg_graph *graph; /* owned, but that of a subgraph is its node's */
 	struct sg_rules *rules;
+	struct prepared **subs;		   /* by node: its subgraph made ready, or NULL */
+	char **paths;			   /* by node: "outer/inner", what checkpoints call it */
+	char *prefix;			   /* of these paths: "" or "outer/" */
 	void **node_data;		   /* by node: what the kind's prepare made */
 	const struct sg_node_kind **kinds; /* by node */
 	json_t ***action_data; /* by rule, action: slots of an assert, pattern of a retract */
@@ -71,12 +74,17 @@ struct carried {
 /* One graph being walked. */
 struct frame {
 	struct prepared *graph;
+	struct frame *outer;	 /* owned: the graph it was entered from, or NULL */
 	json_t *state;		 /* owned */
 	struct text *state_text; /* its canonical form */
 	struct carried *facts;
 	size_t n_facts, cap_facts, n_seen;
-	int node; /* to execute next */
+	int node;	   /* to execute next */
+	int64_t last_step; /* of this graph's last checkpoint, -1 = none */
+	int64_t n_steps;   /* of this stay */
+	int64_t max_steps; /* of a subgraph */
 	bool first;
+	bool ended;   /* a subgraph's: to be left */
 	json_t *plan; /* owned: the parallel branches under way (parallel.c), or NULL */
 };
 
@@ -102,7 +110,7 @@ struct run {
 	struct run *ready_next;
 	struct sg_engine *engine;
 	struct sg_run_row row; /* graph_id is borrowed from the graph, the other texts are owned */
-	struct frame f;
+	struct frame f;	       /* the innermost graph; frames.c */
 	enum run_phase phase;
 	int64_t step;	   /* number of the next checkpoint */
 	const char **path; /* owned array of node ids, which are the graphs' */
@@ -374,6 +382,26 @@ bool sg_parallel_tolerates(const struct run *r);
 int sg_parallel_branch(
 	struct step *s, const json_t *update, const struct sg_error *failure, struct sg_error *err);
 
+/* frames.c: subgraphs */
+/* What checkpoints and paths call a node of this graph; borrowed from the prepared graph. */
+const char *sg_frame_path(const struct frame *f, const char *node_id);
+/* The same for a stored "outer/inner"; NULL when there is no such node. */
+const char *sg_prepared_path(const struct prepared *top, const char *path);
+const struct frame *sg_run_top(const struct run *r);
+/* Fields of one name must be of one type where they are handed over. */
+int sg_subgraph_check(const struct sg_graph *g, const struct sg_node *n, struct sg_error *err);
+/* Into the subgraph of the node that the run stands at. */
+int sg_frame_enter(struct run *r, struct sg_error *err);
+/* Out of a subgraph that has ended: the step of its node. */
+int sg_frame_leave(struct run *r, struct sg_error *err);
+/* The node that the run stands at failed, or (this_graph) its graph: so do the subgraphs' nodes
+ * below, up to a parallel branch that may fail, else the run. */
+void sg_frame_fail(struct run *r, const char *scope, const struct sg_error *why, bool this_graph);
+/* {"kind": "frames", "frames": [{"node", "step", "taken"}…]}, outermost first: the subgraph's node,
+ * the last checkpoint of the graph it stands in (-1 = none), the steps of this stay. NULL when out
+ * of memory. */
+json_t *sg_frames_json(const struct frame *f);
+
 /* decide.c */
 enum decision_kind { GO_ON, GO_INTERRUPT, GO_HALT, GO_TO, GO_RETRY, GO_PARALLEL };
 struct decision {
@@ -416,7 +444,8 @@ int sg_step_commit(struct step *s, struct sg_error *err);
 int sg_step_record(struct step *s, json_t *entry); /* takes entry; NULL is fine */
 void sg_step_finish(struct step *s);
 int sg_path_add(struct run *r, const char *node_id); /* the id is borrowed from the graph */
-int sg_step_merge(struct run *r, const json_t *update, struct sg_error *err);
+/* update through the reducers; the fields of set (NULL = none) replace what was there. */
+int sg_step_merge(struct run *r, const json_t *set, const json_t *update, struct sg_error *err);
 /* To the node with this index; past the last one the run is done. */
 void sg_run_go(struct run *r, int node);
 int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *err);

@@ -36,7 +36,8 @@ static json_t *waiting_json(const struct step *s, const struct sg_action *ask,
 	return json_pack("{s:s, s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o}", "at",
 		at_node ? "node" : "rule", "capability", text_or_null(ask->requested_capability),
 		"deadline", ask->timeout_us ? json_string(deadline) : json_null(), "node",
-		s->node_id, "on_timeout", ask->on_timeout ? ask->on_timeout : "halt", "payload",
+		sg_frame_path(&s->run->f, s->node_id), "on_timeout",
+		ask->on_timeout ? ask->on_timeout : "halt", "payload",
 		ask->payload ? json_incref(ask->payload) : json_object(), "prompt",
 		ask->prompt ? ask->prompt : "", "since", since, "then", move_json(then));
 }
@@ -252,7 +253,8 @@ static struct step answer_step(struct run *r, const json_t *waiting, const char 
 {
 	const struct sg_graph *g = r->f.graph->graph;
 	const char *node = json_string_value(json_object_get(waiting, "node"));
-	int i = node ? sg_graph_find_node(g, node) : -1;
+	const char *slash = node ? strrchr(node, '/') : NULL; /* the graph is the innermost */
+	int i = node ? sg_graph_find_node(g, slash ? slash + 1 : node) : -1;
 	if (i >= 0)
 		r->f.node = i;
 	return (struct step){.run = r,
@@ -297,7 +299,7 @@ static int answer(struct run *r, const json_t *waiting, const json_t *response, 
 	if (rc < 0)
 		return rc;
 	json_t *update = update_of(r->f.graph->graph, response);
-	rc = update ? sg_step_merge(r, update, err) : sg_error_nomem(err);
+	rc = update ? sg_step_merge(r, NULL, update, err) : sg_error_nomem(err);
 	json_decref(update);
 	if (rc < 0)
 		return rc;
@@ -305,7 +307,7 @@ static int answer(struct run *r, const json_t *waiting, const json_t *response, 
 	struct sg_error failure;
 	resume(r);
 	if (take(&s, waiting, response, text.data, text.len, actor, &failure) < 0)
-		sg_run_fail(r, "rule", &failure);
+		sg_frame_fail(r, "rule", &failure, true);
 	sg_step_finish(&s);
 	if (r->phase == PHASE_READY)
 		sg_run_ready(r);
@@ -359,7 +361,7 @@ static void time_out(struct run *r, const json_t *waiting)
 			json_string_value(json_object_get(waiting, "prompt")));
 	}
 	if (rc < 0)
-		sg_run_fail(r, "runtime", &err);
+		sg_frame_fail(r, "runtime", &err, false);
 	sg_step_finish(&s);
 }
 

@@ -16,6 +16,7 @@ static const struct sg_node_kind *const kinds[] = {
 	&sg_kind_interrupt,
 	&sg_kind_passthrough,
 	&sg_kind_set,
+	&sg_kind_subgraph,
 	&sg_kind_template,
 };
 _Static_assert(SG_ARRAY_LEN(kinds) <= SG_RUN_MAX_KINDS, "SG_RUN_MAX_KINDS is too small");

@@ -29,6 +29,7 @@ enum sg_exec_outcome {
 	SG_EXEC_PENDING,   /* works elsewhere; sg_exec_complete will be called on the loop thread */
 	SG_EXEC_INTERRUPT, /* the run waits; x->ask says for what */
 	SG_EXEC_HALT,	   /* the run ends here */
+	SG_EXEC_ENTER,	   /* into the node's subgraph; kind subgraph only */
 };
 
 /* One execution of one node. */
@@ -70,7 +71,7 @@ struct sg_node_kind {
 };
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
-	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set;
+	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 

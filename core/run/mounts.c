@@ -159,26 +159,58 @@ static int check(const struct sg_graph *g, const struct sg_pack_mount *mount,
 	return 0;
 }
 
+/* The packs of g and of the graphs in its nodes, each once. */
+struct triples {
+	struct sg_pack_triple *all;
+	size_t n;
+};
+
+static int add_triple(struct triples *t, const struct sg_pack *p, struct sg_error *err)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (strcmp(t->all[i].id, p->id) == 0)
+			return 0;
+	struct sg_pack_triple *grown = realloc(t->all, (t->n + 1) * sizeof(*grown));
+	if (!grown)
+		return sg_error_nomem(err);
+	t->all = grown;
+	grown[t->n++] = (struct sg_pack_triple){p->id, p->tree_sha256, p->version};
+	return 0;
+}
+
+static int collect(const struct sg_mounts *m, const struct sg_graph *g, struct triples *t,
+	struct sg_error *err)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < g->n_governance; i++) {
+		const struct sg_pack *p = find(m, g->governance[i].id);
+		r = p ? check(g, &g->governance[i], p, err) : missing(m, g, &g->governance[i], err);
+		if (r == 0)
+			r = add_triple(t, p, err);
+	}
+	for (size_t i = 0; r == 0 && i < g->n_nodes; i++)
+		if (g->nodes[i].subgraph)
+			r = collect(m, g->nodes[i].subgraph, t, err);
+	return r;
+}
+
 int sg_mounts_bind(const struct sg_mounts *m, struct sg_graph *g, struct sg_rules_pack **ret,
 	size_t *ret_n, struct sg_error *err)
 {
 	struct sg_rules_pack *packs = calloc(g->n_governance + 1, sizeof(*packs));
-	sg_autofree struct sg_pack_triple *triples = calloc(g->n_governance + 1, sizeof(*triples));
-	int r = packs && triples ? 0 : sg_error_nomem(err);
+	struct triples t = {0};
+	int r = packs ? collect(m, g, &t, err) : sg_error_nomem(err);
 	for (size_t i = 0; r == 0 && i < g->n_governance; i++) {
 		const struct sg_pack *p = find(m, g->governance[i].id);
-		r = p ? check(g, &g->governance[i], p, err) : missing(m, g, &g->governance[i], err);
-		if (r < 0)
-			break;
 		packs[i] = (struct sg_rules_pack){.id = p->id,
 			.version = p->version,
 			.text = p->rules,
 			.len = p->rules_len,
 			.where = p->where};
-		triples[i] = (struct sg_pack_triple){p->id, p->tree_sha256, p->version};
 	}
-	if (r == 0 && g->n_governance)
-		r = sg_graph_bind_packs(g, triples, g->n_governance, err);
+	if (r == 0 && t.n)
+		r = sg_graph_bind_packs(g, t.all, t.n, err);
+	free(t.all);
 	if (r < 0) {
 		free(packs);
 		return r;

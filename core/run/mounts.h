@@ -22,7 +22,8 @@ int sg_mounts_from_directories(struct sg_mounts **ret, const char *const *dirs, 
 	const char *pins_dir, struct sg_error *err);
 void sg_mounts_destroy(struct sg_mounts *m);
 
-/* Finds the packs that g mounts, in its order, and computes g's hash with them. The texts are
+/* Finds the packs that g mounts, in its order, and computes g's hash with them and with those that
+ * the graphs in its nodes mount. The texts are
  * borrowed from m; the caller frees the array. m NULL = no packs. SG_EINVALID: "file:line:column:
  * no pack …", another version, or a requirement that this program does not meet. */
 int sg_mounts_bind(const struct sg_mounts *m, struct sg_graph *g, struct sg_rules_pack **ret,

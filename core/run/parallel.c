@@ -189,7 +189,7 @@ static int finish(struct step *s, struct sg_error *err)
 	int rc = check_conflicts(g, done, err);
 	json_array_foreach (done, i, one)
 		if (rc == 0)
-			rc = sg_step_merge(r, json_object_get(one, "update"), err);
+			rc = sg_step_merge(r, NULL, json_object_get(one, "update"), err);
 	if (rc < 0)
 		return rc;
 	int node = join_of(g, r->f.plan);

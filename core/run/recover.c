@@ -22,9 +22,8 @@ struct walk {
 static int visit(void *ctx, const struct sg_checkpoint *c)
 {
 	struct walk *w = ctx;
-	const struct sg_graph *g = w->run->f.graph->graph;
-	int node = sg_graph_find_node(g, c->last_node);
-	if (!w->skip && node >= 0 && sg_path_add(w->run, g->nodes[node].id) < 0)
+	const char *path = sg_prepared_path(sg_run_top(w->run)->graph, c->last_node);
+	if (!w->skip && path && sg_path_add(w->run, path) < 0)
 		w->failed = -SG_ENOMEM;
 	w->skip = opens_interrupt(c);
 	return w->failed;
@@ -50,7 +49,8 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 {
 	const struct sg_graph *g = r->f.graph->graph;
 	json_t *next = NULL;
-	int node = sg_graph_find_node(g, c->last_node);
+	const char *slash = strrchr(c->last_node, '/'); /* the graph is the innermost */
+	int node = sg_graph_find_node(g, slash ? slash + 1 : c->last_node);
 	int rc = c->next_action ? sg_json_parse(c->next_action, strlen(c->next_action), &next, err)
 				: 0;
 	if (rc < 0)
@@ -62,6 +62,7 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 		json_decref(next);
 		return rc;
 	}
+	r->f.ended = r->f.outer && kind && strcmp(kind, "halt") == 0;
 	if (target)
 		node = sg_graph_find_node(g, target);
 	else if (!opens_interrupt(c))
@@ -81,18 +82,28 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 	return 0;
 }
 
+/* The innermost graph as it stood after this checkpoint. */
 static int from_checkpoint(struct run *r, const struct sg_checkpoint *c, struct sg_error *err)
 {
-	int rc = sg_json_parse(c->state, strlen(c->state), &r->f.state, err);
+	json_t *state = NULL;
+	int rc = sg_json_parse(c->state, strlen(c->state), &state, err);
 	if (rc < 0)
 		return rc;
+	json_decref(r->f.state);
+	sg_text_unref(r->f.state_text);
+	r->f.state = state;
 	r->f.state_text = sg_text_make(c->state, strlen(c->state));
 	if (!r->f.state_text)
 		return sg_error_nomem(err);
-	r->step = c->step + 1;
+	r->wake_us = 0;
+	r->f.last_step = c->step;
 	r->f.first = false;
 	rc = parse_carried(r, c->recorded, err);
-	return rc < 0 ? rc : set_next(r, c, err);
+	if (rc == 0)
+		rc = set_next(r, c, err);
+	if (rc == 0 && r->f.outer && (size_t)r->f.node >= r->f.graph->graph->n_nodes)
+		r->f.ended = true;
+	return rc;
 }
 
 static int from_params(struct run *r, struct sg_error *err)
@@ -102,6 +113,62 @@ static int from_params(struct run *r, struct sg_error *err)
 	if (rc == 0)
 		rc = sg_run_seed(r, params, false, err);
 	json_decref(params);
+	return rc;
+}
+
+static int bad_frames(const struct run *r, struct sg_error *err)
+{
+	return sg_error_set(err, SG_ECORRUPT, NULL,
+		"run %s: its subgraphs are not those of its graph", r->row.run_id);
+}
+
+/* One graph that the run had left for a subgraph: as its last checkpoint says, then in again. */
+static int restore_frame(struct run *r, struct sg_txn *t, const json_t *one, struct sg_error *err)
+{
+	const struct sg_graph *g = r->f.graph->graph;
+	const char *node = json_string_value(json_object_get(one, "node"));
+	int64_t step = json_integer_value(json_object_get(one, "step"));
+	int at = node ? sg_graph_find_node(g, node) : -1, rc = 0;
+	if (at < 0 || !r->f.graph->subs[at])
+		return bad_frames(r, err);
+	if (step >= 0) {
+		struct sg_checkpoint c;
+		rc = sg_checkpoint_get(t, r->row.run_id, step, &c, err);
+		if (rc != 0)
+			return rc < 0 ? rc : bad_frames(r, err);
+		rc = from_checkpoint(r, &c, err);
+		sg_checkpoint_finish(&c);
+	} else if (!r->f.outer) {
+		rc = from_params(r, err);
+	}
+	r->f.node = rc < 0 || r->f.plan ? r->f.node : at;
+	if (rc == 0)
+		rc = sg_parallel_enter(r, err);
+	if (rc == 0 && r->f.node != at)
+		rc = bad_frames(r, err);
+	if (rc == 0)
+		rc = sg_frame_enter(r, err);
+	if (rc == 0)
+		r->f.n_steps = json_integer_value(json_object_get(one, "taken"));
+	return rc;
+}
+
+static int restore_frames(
+	struct run *r, struct sg_txn *t, const char *recorded, struct sg_error *err)
+{
+	json_t *list = NULL;
+	int rc = recorded ? sg_json_parse(recorded, strlen(recorded), &list, err) : 0;
+	size_t i, k;
+	const json_t *entry, *one;
+	json_array_foreach (list, i, entry) {
+		const char *kind = json_string_value(json_object_get(entry, "kind"));
+		if (!kind || strcmp(kind, "frames") != 0)
+			continue;
+		json_array_foreach (json_object_get(entry, "frames"), k, one)
+			if (rc == 0)
+				rc = restore_frame(r, t, one, err);
+	}
+	json_decref(list);
 	return rc;
 }
 
@@ -115,7 +182,10 @@ static int fill(struct run *r, struct sg_txn *t, struct sg_error *err)
 		return rc;
 	if (rc == 1)
 		return from_params(r, err);
-	rc = from_checkpoint(r, &c, err);
+	rc = restore_frames(r, t, c.recorded, err);
+	if (rc == 0)
+		rc = from_checkpoint(r, &c, err);
+	r->step = c.step + 1;
 	sg_checkpoint_finish(&c);
 	if (rc == 0)
 		rc = sg_checkpoint_each(t, id, visit, &w, err);
@@ -172,7 +242,7 @@ static void go_on(struct run *r)
 {
 	sg_run_reactivate(r);
 	put_resumed(r);
-	if ((size_t)r->f.node >= r->f.graph->graph->n_nodes) {
+	if (!r->f.outer && (size_t)r->f.node >= r->f.graph->graph->n_nodes) {
 		sg_run_end(r, SG_RUN_DONE, NULL, NULL);
 	} else if (r->wake_us > sg_clock_monotonic_us()) {
 		r->phase = PHASE_SLEEPING;

@@ -34,13 +34,26 @@ int sg_step_record(struct step *s, json_t *entry)
 	return json_array_append_new(s->recorded, entry) < 0 ? -SG_ENOMEM : 0;
 }
 
-int sg_step_merge(struct run *r, const json_t *update, struct sg_error *err)
+static int merged_state(const struct frame *f, const json_t *set, const json_t *update,
+	json_t **ret, struct sg_error *err)
+{
+	if (!json_object_size(set))
+		return sg_graph_merge_state(f->graph->graph, f->state, update, ret, err);
+	json_t *base = json_copy(f->state);
+	int rc = base && json_object_update(base, (json_t *)(uintptr_t)set) == 0
+			 ? sg_graph_merge_state(f->graph->graph, base, update, ret, err)
+			 : sg_error_nomem(err);
+	json_decref(base);
+	return rc;
+}
+
+int sg_step_merge(struct run *r, const json_t *set, const json_t *update, struct sg_error *err)
 {
 	struct sg_engine *e = r->engine;
-	if (!update || json_object_size(update) == 0)
+	if (!json_object_size(update) && !json_object_size(set))
 		return 0;
 	json_t *merged = NULL;
-	int rc = sg_graph_merge_state(r->f.graph->graph, r->f.state, update, &merged, err);
+	int rc = merged_state(&r->f, set, update, &merged, err);
 	if (rc < 0)
 		return rc;
 	sg_buf_reset(&e->scratch);
@@ -88,16 +101,18 @@ static int put_transition(struct step *s)
 	struct run *r = s->run;
 	struct sg_engine *e = r->engine;
 	struct sg_buf *b = &e->scratch;
+	const char *from = sg_frame_path(&r->f, s->node_id);
 	sg_buf_reset(b);
 	sg_buf_adds(b, head);
 	sg_buf_addf(b, "%064d\",\"from_node\":", 0);
-	sg_buf_add_json_string(b, s->node_id, strlen(s->node_id));
+	sg_buf_add_json_string(b, from, strlen(from));
 	sg_buf_adds(b, ",\"reason\":");
 	sg_buf_add_json_string(b, s->reason, strlen(s->reason));
 	sg_buf_adds(b, ",\"rule_id\":");
 	sg_buf_add_json_string(b, s->rule_id, strlen(s->rule_id));
 	sg_buf_adds(b, ",\"to_node\":");
-	sg_buf_add_json_string(b, s->to_node, strlen(s->to_node));
+	const char *to = sg_frame_path(&r->f, s->to_node);
+	sg_buf_add_json_string(b, to, strlen(to));
 	sg_buf_addc(b, '}');
 	size_t at = e->gather->n - 1; /* the checkpoint's item */
 	struct item *i = b->failed ? NULL
@@ -122,45 +137,59 @@ static int recorded_text(struct step *s, struct sg_buf *out, char hash[65], stru
 		return rc;
 	if (r->f.n_facts && sg_step_record(s, sg_carried_json(&r->f)) < 0)
 		return sg_error_nomem(err);
+	if (r->f.outer && sg_step_record(s, sg_frames_json(&r->f)) < 0)
+		return sg_error_nomem(err);
 	return s->recorded ? sg_json_canonical(s->recorded, out, err) : 0;
 }
 
 int sg_step_commit(struct step *s, struct sg_error *err)
 {
 	struct run *r = s->run;
+	const char *path = sg_frame_path(&r->f, s->node_id);
 	struct sg_checkpoint c = {
 		.step = r->step,
 		.parent_step_idx = r->step - 1,
 		.clips_facts = (char *)(uintptr_t)(s->facts ? s->facts : "[]"),
-		.last_node = (char *)(uintptr_t)s->node_id,
+		.last_node = (char *)(uintptr_t)path,
 		.next_action = (char *)(uintptr_t)s->action,
 		.timestamp_us = s->ts_us,
 		.parent_run_id = r->row.parent_run_id,
 	};
 	sg_autobuf recorded = SG_BUF_INIT(16U << 20);
+	r->f.n_steps += s->on_path;
 	int rc = recorded_text(s, &recorded, c.side_effects_hash, err);
 	if (rc < 0)
 		return rc;
 	c.recorded = recorded.data;
 	memcpy(c.run_id, r->row.run_id, sizeof(c.run_id));
-	memcpy(c.graph_hash, r->f.graph->graph->hash, sizeof(c.graph_hash));
+	memcpy(c.graph_hash, r->row.graph_hash, sizeof(c.graph_hash));
 	memcpy(c.runtime_hash, r->engine->runtime_hash, sizeof(c.runtime_hash));
-	if (s->on_path && sg_path_add(r, s->node_id) < 0)
+	if (s->on_path && sg_path_add(r, path) < 0)
 		return sg_error_nomem(err);
 	if (sg_batch_checkpoint(r, &c, r->f.state_text) < 0 || put_transition(s) < 0)
 		return sg_error_nomem(err);
 	r->row.updated_us = s->ts_us;
+	r->f.last_step = r->step;
 	r->row.steps = ++r->step;
 	r->f.first = false;
 	r->engine->stats.steps++;
 	return 0;
 }
 
+/* The innermost graph has come to its end; with the last one the run has. */
+static void end_graph(struct run *r, const char *reason)
+{
+	if (r->f.outer)
+		r->f.ended = true;
+	else
+		sg_run_end(r, SG_RUN_DONE, reason, NULL);
+}
+
 void sg_run_go(struct run *r, int node)
 {
 	r->f.node = node;
 	if ((size_t)node >= r->f.graph->graph->n_nodes)
-		sg_run_end(r, SG_RUN_DONE, NULL, NULL);
+		end_graph(r, NULL);
 }
 
 /* A goto or retry. */
@@ -197,7 +226,7 @@ static int follow(struct step *s, bool halt, struct sg_error *err)
 	if (s->d.kind == GO_INTERRUPT)
 		return sg_interrupt_open(s, s->d.action, s->d.beside, false, err);
 	if (halt || s->d.kind == GO_HALT) {
-		sg_run_end(r, SG_RUN_DONE, s->reason, NULL);
+		end_graph(r, s->reason);
 		return 0;
 	}
 	if (s->d.kind == GO_TO || s->d.kind == GO_RETRY)
@@ -290,7 +319,7 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		.reason = "",
 		.rule_id = "",
 		.to_node = ""};
-	int rc = r->f.plan ? 0 : sg_step_merge(r, x->update, err);
+	int rc = r->f.plan ? 0 : sg_step_merge(r, NULL, x->update, err);
 	if (rc == 0 && x->record && sg_step_record(&s, json_incref(x->record)) < 0)
 		rc = sg_error_nomem(err);
 	if (rc == 0 && r->f.plan)
@@ -303,26 +332,6 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 	return rc;
 }
 
-/* A failed node fails its run, unless it is a branch that need not succeed. */
-static void node_failed(struct run *r, const struct sg_node *node, const struct sg_error *why)
-{
-	struct sg_error err;
-	if (!sg_parallel_tolerates(r)) {
-		sg_run_fail(r, "node", why);
-		return;
-	}
-	struct step s = {.run = r,
-		.node_id = node->id,
-		.ts_us = sg_clock_utc_us(),
-		.on_path = true,
-		.reason = "",
-		.rule_id = "",
-		.to_node = ""};
-	if (sg_parallel_branch(&s, NULL, why, &err) < 0)
-		sg_run_fail(r, "rule", &err);
-	sg_step_finish(&s);
-}
-
 /* outcome negative: the node failed, *err says why. */
 static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
 {
@@ -330,10 +339,12 @@ static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct 
 		int rc = x->kind->apply(x, x->record, err);
 		outcome = rc < 0 ? rc : outcome;
 	}
+	if (outcome == SG_EXEC_ENTER)
+		outcome = sg_frame_enter(r, err) < 0 ? -err->code : SG_EXEC_ENTER;
 	if (outcome < 0)
-		node_failed(r, x->node, err);
-	else if (complete(r, x, outcome, err) < 0)
-		sg_run_fail(r, "rule", err);
+		sg_frame_fail(r, "node", err, false);
+	else if (outcome != SG_EXEC_ENTER && complete(r, x, outcome, err) < 0)
+		sg_frame_fail(r, "rule", err, true);
 }
 
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
@@ -367,24 +378,42 @@ static int check_limits(const struct run *r, struct sg_error *err)
 	return 0;
 }
 
+/* A subgraph has a limit of its own; what exceeds it fails its node. */
+static int check_stay(const struct run *r, struct sg_error *err)
+{
+	const struct frame *o = r->f.outer;
+	if (!o || r->f.n_steps < r->f.max_steps)
+		return 0;
+	return sg_error_set(err, SG_ELIMIT, "subgraph-steps",
+		"the subgraph of node %s has taken %lld steps without an end (max_steps)",
+		sg_frame_path(o, o->graph->graph->nodes[o->node].id), (long long)r->f.max_steps);
+}
+
+/* What comes before a node. False: the turn is over. */
+static bool may_execute(struct run *r)
+{
+	struct sg_error err;
+	if (check_limits(r, &err) < 0)
+		sg_run_fail(r, "runtime", &err);
+	else if (r->f.ended) {
+		if (sg_frame_leave(r, &err) < 0)
+			sg_frame_fail(r, "rule", &err, true);
+	} else if (check_stay(r, &err) < 0 || sg_parallel_enter(r, &err) < 0) {
+		sg_frame_fail(r, "runtime", &err, true);
+	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight) {
+		r->phase = PHASE_DURABLE;
+	} else {
+		return true;
+	}
+	return false;
+}
+
 /* Executes the next node. */
 static void one_step(struct run *r)
 {
 	struct prepared *g = r->f.graph;
 	struct sg_error err;
-	if (check_limits(r, &err) < 0) {
-		sg_run_fail(r, "runtime", &err);
-		return;
-	}
-	if (sg_parallel_enter(r, &err) < 0) {
-		sg_run_fail(r, "runtime", &err);
-		return;
-	}
 	const struct sg_node_kind *kind = g->kinds[r->f.node];
-	if (kind->outside && r->inflight) {
-		r->phase = PHASE_DURABLE;
-		return;
-	}
 	struct sg_exec *x = calloc(1, sizeof(*x));
 	if (!x) {
 		(void)sg_error_nomem(&err);
@@ -416,7 +445,8 @@ void sg_run_advance(struct run *r, int max_steps)
 			sg_run_settle(r, SG_RUN_PAUSED, sg_clock_utc_us());
 			break;
 		}
-		one_step(r);
+		if (may_execute(r))
+			one_step(r);
 	}
 	if (r->phase == PHASE_READY)
 		sg_run_ready(r);

@@ -49,6 +49,7 @@ struct run *sg_run_create(struct sg_engine *e, struct prepared *g)
 	r->engine = e;
 	r->f.graph = g;
 	r->f.first = true;
+	r->f.last_step = -1;
 	r->row.graph_id = g->graph->id;
 	memcpy(r->row.graph_hash, g->graph->hash, sizeof(r->row.graph_hash));
 	return r;
