@@ -44,16 +44,18 @@ static int load_packs(struct sg_session *s, const char *state_dir, const char *c
 	return sg_mounts_from_directories(&s->mounts, packs, n_packs, pins, err);
 }
 
-int sg_session_open_with(struct sg_session *s, const char *state_dir, const char *model,
-	bool with_model, const char *const *packs, size_t n_packs, struct sg_error *err)
+int sg_session_open(
+	struct sg_session *s, const struct sg_session_options *with, struct sg_error *err)
 {
-	struct sg_engine_options o = {.state_dir = state_dir ? state_dir : SG_SESSION_STATE_DIR};
+	struct sg_engine_options o = {
+		.state_dir = with->state_dir ? with->state_dir : SG_SESSION_STATE_DIR,
+		.allow_side_effects = with->allow_side_effects};
 	*s = (struct sg_session){0};
 	int r = make_directory(o.state_dir, err);
-	if (r == 0 && with_model)
-		r = load_model(s, model, err);
-	if (r == 0 && n_packs)
-		r = load_packs(s, o.state_dir, packs, n_packs, err);
+	if (r == 0 && with->with_model)
+		r = load_model(s, with->model, err);
+	if (r == 0 && with->n_packs)
+		r = load_packs(s, o.state_dir, with->packs, with->n_packs, err);
 	o.embedder = s->embedder;
 	o.mounts = s->mounts;
 	if (r == 0)
@@ -61,12 +63,6 @@ int sg_session_open_with(struct sg_session *s, const char *state_dir, const char
 	if (r < 0)
 		sg_session_close(s);
 	return r;
-}
-
-int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
-	struct sg_error *err)
-{
-	return sg_session_open_with(s, state_dir, model, with_model, NULL, 0, err);
 }
 
 void sg_session_close(struct sg_session *s)

@@ -15,14 +15,20 @@ struct sg_session {
 	struct sg_mounts *mounts;     /* NULL = no packs */
 };
 
-/* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. with_model:
- * loads the model, from model (NULL = HF_HOME). */
-int sg_session_open(struct sg_session *s, const char *state_dir, const char *model, bool with_model,
-	struct sg_error *err);
-/* As sg_session_open, with rule packs from these directories; their keys are pinned on first use in
- * <state_dir>/trusted_keys. */
-int sg_session_open_with(struct sg_session *s, const char *state_dir, const char *model,
-	bool with_model, const char *const *packs, size_t n_packs, struct sg_error *err);
+struct sg_session_options {
+	const char *state_dir; /* NULL = SG_SESSION_STATE_DIR */
+	bool with_model;
+	const char *model; /* where it lies; NULL = HF_HOME */
+	/* Directories of rule packs; their keys are pinned on first use in
+	 * <state_dir>/trusted_keys. */
+	const char *const *packs;
+	size_t n_packs;
+	bool allow_side_effects;
+};
+
+/* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. */
+int sg_session_open(
+	struct sg_session *s, const struct sg_session_options *with, struct sg_error *err);
 void sg_session_close(struct sg_session *s);
 int sg_session_turn(struct sg_session *s, struct sg_error *err); /* waits and turns once */
 /* Turns the engine until *done. */

@@ -12,6 +12,7 @@
 #include "cli/session.h"
 
 #define MAX_RESPONSE (4U << 20)
+#define MAX_PACKS 64
 
 enum what { RESUME, RESPOND, CANCEL };
 static const struct sg_verb *const verbs[] = {
@@ -20,6 +21,9 @@ static const struct sg_verb *const verbs[] = {
 struct arguments {
 	enum what what;
 	const char *run_id, *state_dir, *model, *actor, *response;
+	const char *packs[MAX_PACKS];
+	size_t n_packs;
+	bool allow_side_effects;
 };
 
 static int parse(int argc, char **argv, struct arguments *a)
@@ -29,6 +33,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"model", required_argument, NULL, 'm'},
 		{"actor", required_argument, NULL, 'a'},
 		{"response", required_argument, NULL, 'r'},
+		{"pack", required_argument, NULL, 'p'},
+		{"allow-side-effects", no_argument, NULL, 'e'},
 		{0},
 	};
 	int c;
@@ -38,6 +44,13 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'm': a->model = optarg; break;
 		case 'a': a->actor = optarg; break;
 		case 'r': a->response = optarg; break;
+		case 'p':
+			if (a->n_packs == MAX_PACKS)
+				return sg_cli_usage(
+					verbs[a->what], "more than %d packs", MAX_PACKS);
+			a->packs[a->n_packs++] = optarg;
+			break;
+		case 'e': a->allow_side_effects = true; break;
 		default: return sg_cli_usage(verbs[a->what], "unknown option");
 		}
 	}
@@ -144,7 +157,13 @@ static int execute(const struct arguments *a)
 	struct sg_session s;
 	struct sg_error err;
 	struct outcome o = {0};
-	if (sg_session_open(&s, a->state_dir, a->model, model_there(a->model), &err) < 0)
+	const struct sg_session_options with = {.state_dir = a->state_dir,
+		.model = a->model,
+		.with_model = model_there(a->model),
+		.packs = a->packs,
+		.n_packs = a->n_packs,
+		.allow_side_effects = a->allow_side_effects || a->what == CANCEL};
+	if (sg_session_open(&s, &with, &err) < 0)
 		return sg_cli_fail(&err);
 	int r = a->what == RESPOND  ? respond(&s, a, &o, &err)
 		: a->what == CANCEL ? cancel(&s, a, &o, &err)
@@ -184,16 +203,18 @@ static int run_cancel(int argc, char **argv)
 const struct sg_verb sg_verb_resume = {
 	.name = "resume",
 	.summary = "continue what was unfinished, and a paused run",
-	.usage = "usage: stargraph resume [RUN] [--state-dir DIR] [--model DIR] [--actor NAME]\n\n"
+	.usage = "usage: stargraph resume [RUN] [--state-dir DIR] [--model DIR] [--pack DIR]…\n"
+		 "                        [--allow-side-effects] [--actor NAME]\n\n"
 		 "Continues every run that a kill or a crash left unfinished, and RUN if it is\n"
-		 "paused. Graphs come from the store; --model when one of them embeds.\n",
+		 "paused. Graphs come from the store; --model when one of them embeds, --pack for\n"
+		 "what it mounts.\n",
 	.run = run_resume,
 };
 const struct sg_verb sg_verb_respond = {
 	.name = "respond",
 	.summary = "answer what a run waits for",
 	.usage = "usage: stargraph respond RUN --response FILE [--state-dir DIR] [--model DIR]\n"
-		 "                         [--actor NAME]\n\n"
+		 "                         [--pack DIR]… [--allow-side-effects] [--actor NAME]\n\n"
 		 "FILE holds the answer, a JSON object. While a server owns the state directory,\n"
 		 "POST /v1/runs/RUN/respond instead.\n",
 	.run = run_respond,
@@ -201,6 +222,6 @@ const struct sg_verb sg_verb_respond = {
 const struct sg_verb sg_verb_cancel = {
 	.name = "cancel",
 	.summary = "cancel a run that has not ended",
-	.usage = "usage: stargraph cancel RUN [--state-dir DIR] [--actor NAME]\n",
+	.usage = "usage: stargraph cancel RUN [--state-dir DIR] [--pack DIR]… [--actor NAME]\n",
 	.run = run_cancel,
 };

@@ -17,7 +17,7 @@ struct arguments {
 	const char *packs[MAX_PACKS];
 	size_t n_packs;
 	json_t *inputs; /* owned */
-	bool json, interactive;
+	bool json, interactive, allow_side_effects;
 };
 
 struct outcome {
@@ -49,6 +49,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"pack", required_argument, NULL, 'p'},
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
+		{"allow-side-effects", no_argument, NULL, 'e'},
 		{0},
 	};
 	int c, r = 0;
@@ -64,6 +65,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 'j': a->json = true; break;
 		case 'n': a->interactive = false; break;
+		case 'e': a->allow_side_effects = true; break;
 		default: return sg_cli_usage(&sg_verb_run, "unknown option");
 		}
 	}
@@ -183,10 +185,13 @@ static int run_graph(const struct arguments *a)
 	struct sg_session s;
 	struct outcome o = {0};
 	sg_autofree char *id = NULL;
-	bool embeds;
-	if (look_at(a->graph, &id, &embeds, &err) < 0 ||
-		sg_session_open_with(
-			&s, a->state_dir, a->model, embeds, a->packs, a->n_packs, &err) < 0)
+	struct sg_session_options with = {.state_dir = a->state_dir,
+		.model = a->model,
+		.packs = a->packs,
+		.n_packs = a->n_packs,
+		.allow_side_effects = a->allow_side_effects};
+	if (look_at(a->graph, &id, &with.with_model, &err) < 0 ||
+		sg_session_open(&s, &with, &err) < 0)
 		return sg_cli_fail(&err);
 	int r = execute(&s, a, id, &o, &err);
 	sg_session_close(&s);
@@ -216,13 +221,15 @@ const struct sg_verb sg_verb_run = {
 	.name = "run",
 	.summary = "run a graph in this process",
 	.usage = "usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
-		 "                     [--pack DIR]… [--summary-json] [--non-interactive]\n\n"
+		 "                     [--pack DIR]… [--allow-side-effects] [--summary-json]\n"
+		 "                     [--non-interactive]\n\n"
 		 "  -i, --inputs KEY=VALUE  a field of the first state\n"
 		 "  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
 		 "  --model DIR             the embedding model (below HF_HOME)\n"
 		 "  --pack DIR              a signed rule pack that the graph may mount; its key "
 		 "is\n"
 		 "                          pinned on first use\n"
+		 "  --allow-side-effects    run nodes that write or reach outside\n"
 		 "  --summary-json          nothing but the last line\n"
 		 "  --non-interactive       do not ask on the terminal where the run waits\n\n"
 		 "The last line is JSON: run_id, status, reason, path, state, steps. Exit code: 0 "

@@ -45,6 +45,19 @@ static int prepare_actions(struct prepared *p, struct sg_error *err)
 	return 0;
 }
 
+static int check_effects(const struct prepared *p, size_t node, struct sg_error *err)
+{
+	const struct sg_engine *e = p->engine;
+	const struct sg_node_kind *k = p->kinds[node];
+	enum sg_effects what = k->effects ? k->effects(p->node_data[node]) : SG_EFFECTS_NONE;
+	if (what < SG_EFFECTS_WRITE || (e->allow_side_effects && !e->cleared))
+		return 0;
+	return sg_error_set(err, SG_EREFUSED, "side-effects", "kind %s has side effects (%s); %s",
+		k->spec.name, what == SG_EFFECTS_WRITE ? "write" : "external",
+		e->cleared ? "the profile cleared refuses such graphs"
+			   : "allow them with --allow-side-effects");
+}
+
 static int prepare_nodes(struct prepared *p, struct sg_error *err)
 {
 	const struct sg_graph *g = p->graph;
@@ -60,9 +73,9 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 			return sg_error_set(err, SG_EINVALID, NULL,
 				"%s:%d:%d: node %s: unknown kind \"%s\"", g->path, n->line,
 				n->column, n->id, n->kind);
-		if (!p->kinds[i]->prepare)
-			continue;
-		int r = p->kinds[i]->prepare(&l, &p->node_data[i], err);
+		int r = p->kinds[i]->prepare ? p->kinds[i]->prepare(&l, &p->node_data[i], err) : 0;
+		if (r == 0)
+			r = check_effects(p, i, err);
 		if (r < 0)
 			return sg_error_prefix(
 				err, "%s:%d:%d: node %s", g->path, n->line, n->column, n->id);

@@ -382,6 +382,20 @@ bool sg_parallel_tolerates(const struct run *r);
 int sg_parallel_branch(
 	struct step *s, const json_t *update, const struct sg_error *failure, struct sg_error *err);
 
+/* artifacts.c */
+struct sg_artifact { /* borrowed */
+	const char *name, *content_type;
+	const json_t *metadata; /* object, or NULL */
+	const void *data;
+	size_t len;
+};
+/* {"artifact_id", "content_hash", "content_type", "created_at", "name", "run_id", "step"}, of the
+ * step under way; new, NULL when out of memory. */
+json_t *sg_artifact_ref(const struct run *r, const struct sg_artifact *a);
+/* Bytes, rows and the audit's artifact_written into the batch. */
+int sg_artifact_put(
+	struct run *r, const json_t *ref, const struct sg_artifact *a, struct sg_error *err);
+
 /* frames.c: subgraphs */
 /* What checkpoints and paths call a node of this graph; borrowed from the prepared graph. */
 const char *sg_frame_path(const struct frame *f, const char *node_id);

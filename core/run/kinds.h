@@ -32,6 +32,10 @@ enum sg_exec_outcome {
 	SG_EXEC_ENTER,	   /* into the node's subgraph; kind subgraph only */
 };
 
+/* What a node does to the world, the original's classes. write and external need the operator's
+ * word (--allow-side-effects), and are refused under the profile cleared. */
+enum sg_effects { SG_EFFECTS_NONE, SG_EFFECTS_READ, SG_EFFECTS_WRITE, SG_EFFECTS_EXTERNAL };
+
 /* One execution of one node. */
 struct sg_exec {
 	struct run *run;
@@ -66,12 +70,17 @@ struct sg_node_kind {
 	 * sets x->record. Reads x->data, x->state and the record, nothing else. NULL for a kind
 	 * that records nothing. */
 	int (*apply)(struct sg_exec *x, const json_t *record, struct sg_error *err);
-	bool embeds;  /* needs the embedding model */
+	/* What the step keeps in the store beside its checkpoint, put into its batch: called once
+	 * the update has been accepted, live only, never in a replay. NULL = nothing. */
+	int (*store)(struct sg_exec *x, struct sg_error *err);
+	enum sg_effects (*effects)(const void *data); /* of a node; NULL = none */
+	bool embeds;				      /* needs the embedding model */
 	bool outside; /* has effects outside: executed only once all before it is durable */
 };
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
-	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph;
+	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph,
+	sg_kind_write_artifact;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 

@@ -126,6 +126,18 @@ void sg_run_view_finish(struct sg_run_view *v);
 int sg_engine_list(struct sg_engine *e, const struct sg_run_filter *f, struct sg_run_row **ret_rows,
 	size_t *ret_n, uint64_t *ret_total, struct sg_error *err);
 
+/* What a run has kept by write_artifact nodes, in step order: an array of {"artifact_id",
+ * "content_hash", "content_type", "created_at", "metadata", "name", "run_id", "size", "step"},
+ * owned by the caller. SG_ENOTFOUND: no such run. */
+int sg_engine_artifacts(
+	struct sg_engine *e, const char *run_id, json_t **ret_refs, struct sg_error *err);
+/* The bytes of an artifact (caller frees; checked against their hash) and every place where they
+ * were written, at most SG_RUN_ARTIFACT_REFS, as above: who may read one of these runs may read the
+ * bytes. SG_ENOTFOUND, SG_ECORRUPT. */
+#define SG_RUN_ARTIFACT_REFS 1000
+int sg_engine_artifact(struct sg_engine *e, const char *artifact_id, json_t **ret_refs,
+	char **ret_data, size_t *ret_n, struct sg_error *err);
+
 /* Graphs in load order; borrowed. */
 size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const **ret);
 

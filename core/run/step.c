@@ -319,7 +319,11 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		.reason = "",
 		.rule_id = "",
 		.to_node = ""};
+	json_t *before = json_incref(r->f.state); /* x->state */
 	int rc = r->f.plan ? 0 : sg_step_merge(r, NULL, x->update, err);
+	if (rc == 0 && x->kind->store)
+		rc = x->kind->store(x, err);
+	json_decref(before);
 	if (rc == 0 && x->record && sg_step_record(&s, json_incref(x->record)) < 0)
 		rc = sg_error_nomem(err);
 	if (rc == 0 && r->f.plan)

@@ -31,6 +31,7 @@ static const char *const table_names[SG_TABLE_COUNT] = {
 	[SG_TABLE_IDEMPOTENCY] = "idempotency",
 	[SG_TABLE_GRAPH] = "graph",
 	[SG_TABLE_BLOB] = "blob",
+	[SG_TABLE_ARTIFACT] = "artifact",
 	[SG_TABLE_LIVE] = "live",
 	[SG_TABLE_RUN_EVENTS] = "run-events",
 	[SG_TABLE_KNOW] = "know",
@@ -213,7 +214,8 @@ static int open_tables(struct sg_store *s, MDB_txn *txn, unsigned flags, struct 
 }
 
 /* Format 2 added the tables of the audit's Merkle tree; their content is made by audit, from the
- * lines, when it finds it missing. Format 3 added the tables of knowledge, empty. */
+ * lines, when it finds it missing. Format 3 added the tables of knowledge and of artifacts,
+ * empty. */
 static int upgrade(struct sg_store *s, MDB_txn *txn, struct sg_error *err)
 {
 	char format[16];

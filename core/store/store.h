@@ -53,6 +53,8 @@ enum sg_table {
 	SG_TABLE_KNOW_EPISODE, /* 4-byte BE store id + scope key + 8-byte BE time + id -> JSON */
 	SG_TABLE_KNOW_FACT,    /* 4-byte BE store id + fact id -> JSON */
 	SG_TABLE_KNOW_DELTA,   /* 4-byte BE store id + 8-byte BE sequence -> JSON, append only */
+	SG_TABLE_ARTIFACT, /* run id NUL 4-byte BE step -> reference, canonical JSON; artifact id
+			      NUL run id NUL step -> "" */
 	SG_TABLE_COUNT,
 };
 

@@ -112,7 +112,7 @@ static void run(struct sg_engine *e, const char *graph_id, const char *params, s
 	until_called(e, s);
 }
 
-static int respond(struct sg_engine *e, const char *id, const char *answer, struct seen *s,
+static inline int respond(struct sg_engine *e, const char *id, const char *answer, struct seen *s,
 	struct sg_error *err)
 {
 	json_t *a = json(answer);
