@@ -20,7 +20,7 @@ static const struct sg_verb *const verbs[] = {
 
 struct arguments {
 	enum what what;
-	const char *run_id, *state_dir, *model, *actor, *response;
+	const char *run_id, *state_dir, *model, *actor, *response, *graph;
 	const char *packs[MAX_PACKS];
 	size_t n_packs;
 	bool allow_side_effects;
@@ -33,6 +33,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"model", required_argument, NULL, 'm'},
 		{"actor", required_argument, NULL, 'a'},
 		{"response", required_argument, NULL, 'r'},
+		{"graph", required_argument, NULL, 'g'},
 		{"pack", required_argument, NULL, 'p'},
 		{"allow-side-effects", no_argument, NULL, 'e'},
 		{0},
@@ -50,6 +51,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 					verbs[a->what], "more than %d packs", MAX_PACKS);
 			a->packs[a->n_packs++] = optarg;
 			break;
+		case 'g': a->graph = optarg; break;
 		case 'e': a->allow_side_effects = true; break;
 		default: return sg_cli_usage(verbs[a->what], "unknown option");
 		}
@@ -165,9 +167,11 @@ static int execute(const struct arguments *a)
 		.allow_side_effects = a->allow_side_effects || a->what == CANCEL};
 	if (sg_session_open(&s, &with, &err) < 0)
 		return sg_cli_fail(&err);
-	int r = a->what == RESPOND  ? respond(&s, a, &o, &err)
-		: a->what == CANCEL ? cancel(&s, a, &o, &err)
-				    : resume(&s, a, &o, &err);
+	int r = a->graph ? sg_engine_load(s.engine, a->graph, &err) : 0;
+	if (r == 0)
+		r = a->what == RESPOND	? respond(&s, a, &o, &err)
+		    : a->what == CANCEL ? cancel(&s, a, &o, &err)
+					: resume(&s, a, &o, &err);
 	if (r == 0 && o.err.code) {
 		err = o.err;
 		r = -err.code;
@@ -204,17 +208,19 @@ const struct sg_verb sg_verb_resume = {
 	.name = "resume",
 	.summary = "continue what was unfinished, and a paused run",
 	.usage = "usage: stargraph resume [RUN] [--state-dir DIR] [--model DIR] [--pack DIR]…\n"
-		 "                        [--allow-side-effects] [--actor NAME]\n\n"
+		 "                        [--graph FILE] [--allow-side-effects] [--actor NAME]\n\n"
 		 "Continues every run that a kill or a crash left unfinished, and RUN if it is\n"
 		 "paused. Graphs come from the store; --model when one of them embeds, --pack for\n"
-		 "what it mounts.\n",
+		 "what it mounts; --graph names a newer version, whose `migrate` takes runs "
+		 "along.\n",
 	.run = run_resume,
 };
 const struct sg_verb sg_verb_respond = {
 	.name = "respond",
 	.summary = "answer what a run waits for",
 	.usage = "usage: stargraph respond RUN --response FILE [--state-dir DIR] [--model DIR]\n"
-		 "                         [--pack DIR]… [--allow-side-effects] [--actor NAME]\n\n"
+		 "                         [--graph FILE] [--pack DIR]… [--allow-side-effects]\n"
+		 "                         [--actor NAME]\n\n"
 		 "FILE holds the answer, a JSON object. While a server owns the state directory,\n"
 		 "POST /v1/runs/RUN/respond instead.\n",
 	.run = run_respond,

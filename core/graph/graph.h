@@ -119,8 +119,10 @@ struct sg_graph {
 	size_t n_governance;
 	struct sg_graph_fact *facts;
 	size_t n_facts;
-	char **migrates_from; /* graph hashes whose runs may go on with this graph */
-	size_t n_migrates_from;
+	struct sg_graph_migration {
+		char *from, *to; /* graph hashes */
+	} * migrations;
+	size_t n_migrations;
 	/* The lowered document, owned; what the hash covers. It loads again (it is YAML too) to the
 	 * same graph with the same hash: state_schema is a list in field order, `when` is CLIPS
 	 * text, subgraphs stand inside their node under `graph`. */
@@ -146,6 +148,9 @@ int sg_graph_load_text(struct sg_graph **ret, const char *name, const char *text
 	const struct sg_kind_spec *kinds, size_t n_kinds, const struct sg_graph_limits *limits,
 	struct sg_error *err);
 void sg_graph_destroy(struct sg_graph *g);
+
+/* May runs of the graph with that hash go on with this one? As its hash is now, packs included. */
+bool sg_graph_migrates_from(const struct sg_graph *g, const char *hash);
 
 /* Index of the node, or -1. */
 int sg_graph_find_node(const struct sg_graph *g, const char *id);

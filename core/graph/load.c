@@ -66,7 +66,11 @@ static void free_sections(struct sg_graph *g)
 	free(g->parallel);
 	free(g->governance);
 	free(g->facts);
-	free_texts(g->migrates_from, g->n_migrates_from);
+	for (size_t i = 0; i < g->n_migrations; i++) {
+		free(g->migrations[i].from);
+		free(g->migrations[i].to);
+	}
+	free(g->migrations);
 }
 
 void sg_graph_destroy(struct sg_graph *g)

@@ -259,8 +259,8 @@ int sg_read_migrate(struct sg_reader *r)
 	char at[SG_GRAPH_POINTER_MAX];
 	size_t i;
 	json_t *v;
-	r->g->migrates_from = calloc(json_array_size(list) + 1, sizeof(*r->g->migrates_from));
-	if (!r->g->migrates_from)
+	r->g->migrations = calloc(json_array_size(list) + 1, sizeof(*r->g->migrations));
+	if (!r->g->migrations)
 		return sg_error_nomem(r->err);
 	json_array_foreach ((json_t *)list, i, v) {
 		sg_reader_item(at, "/migrate", i);
@@ -271,15 +271,22 @@ int sg_read_migrate(struct sg_reader *r)
 			!hash_text(json_object_get(v, "to_hash")))
 			return sg_reader_fail(r, at, 0,
 				"from_hash and to_hash are graph hashes, 64 hex digits each");
-		/* one that leads to another version of this graph is kept for that one */
-		if (strcmp(json_string_value(json_object_get(v, "to_hash")), r->g->hash) != 0)
-			continue;
-		char *from = strdup(json_string_value(json_object_get(v, "from_hash")));
-		if (!from)
+		struct sg_graph_migration *m = &r->g->migrations[r->g->n_migrations++];
+		m->from = strdup(json_string_value(json_object_get(v, "from_hash")));
+		m->to = strdup(json_string_value(json_object_get(v, "to_hash")));
+		if (!m->from || !m->to)
 			return sg_error_nomem(r->err);
-		r->g->migrates_from[r->g->n_migrates_from++] = from;
 	}
 	return 0;
+}
+
+bool sg_graph_migrates_from(const struct sg_graph *g, const char *hash)
+{
+	for (size_t i = 0; i < g->n_migrations; i++)
+		if (strcmp(g->migrations[i].from, hash) == 0 &&
+			strcmp(g->migrations[i].to, g->hash) == 0)
+			return true;
+	return false;
 }
 
 /* ---- tools, skills, stores: names that must exist ---- */

@@ -305,6 +305,7 @@ int sg_engine_cancel(struct sg_engine *e, const char *run_id, const struct sg_ca
 	}
 	if (r->phase == PHASE_SETTLED)
 		sg_run_reactivate(r);
+	sg_migration_note(r, who->actor);
 	sg_run_end(r, SG_RUN_CANCELLED, "cancelled", who->actor);
 	return accept(r, done, ctx, err);
 }
@@ -355,6 +356,7 @@ int sg_engine_resume(struct sg_engine *e, const char *run_id, const struct sg_ca
 		return rc;
 	}
 	sg_run_reactivate(r);
+	sg_migration_note(r, who->actor);
 	put_resumed(r, who->actor);
 	sg_run_ready(r);
 	return accept(r, accepted, ctx, err);

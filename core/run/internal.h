@@ -115,8 +115,11 @@ struct run {
 	int64_t step;	   /* number of the next checkpoint */
 	const char **path; /* owned array of node ids, which are the graphs' */
 	size_t n_path, cap_path;
-	unsigned inflight; /* batches that hold something of it */
-	struct slot *slot; /* in the gathering batch */
+	char **old_path; /* owned: those of nodes that the graph does not have any more */
+	size_t n_old_path;
+	char migrated_from[SG_SHA256_HEX]; /* the older graph, until it is audited; or "" */
+	unsigned inflight;		   /* batches that hold something of it */
+	struct slot *slot;		   /* in the gathering batch */
 	struct watcher *settled;
 	struct sg_exec *exec; /* the node that works elsewhere */
 	int64_t wake_us;      /* PHASE_SLEEPING: monotonic */
@@ -498,6 +501,18 @@ int sg_run_seed(struct run *r, const json_t *params, bool from_text, struct sg_e
 
 /* recover.c */
 int sg_run_load(struct sg_engine *e, const char *run_id, struct run **ret, struct sg_error *err);
+
+/* migrate.c */
+/* The graph with which runs of that older hash are to go on, or NULL. */
+struct prepared *sg_migration_find(struct sg_engine *e, const char *hash);
+/* A run whose row names another graph than it was loaded with: the row changes. */
+void sg_migration_begin(struct run *r);
+/* Fields of the same name go along; new ones have their defaults. A wrong type: SG_EINVALID. */
+int sg_migrate_state(const struct sg_graph *g, json_t **state, struct sg_error *err);
+/* Why a run could not be loaded: SG_EREFUSED if it was to migrate. Returns the negative code. */
+int sg_migration_refused(const struct run *r, struct sg_error *err);
+/* It goes on: the audit's run_migrated, if it has migrated. */
+void sg_migration_note(struct run *r, const char *actor);
 
 /* timers.c */
 int sg_timer_add(struct sg_engine *e, int64_t due_us, const char *run_id);

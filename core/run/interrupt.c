@@ -265,9 +265,10 @@ static struct step answer_step(struct run *r, const json_t *waiting, const char 
 		.to_node = ""};
 }
 
-static void resume(struct run *r)
+static void resume(struct run *r, const char *actor)
 {
 	sg_run_reactivate(r);
+	sg_migration_note(r, actor);
 	sg_run_set_text(&r->row.waiting, NULL);
 }
 
@@ -305,7 +306,7 @@ static int answer(struct run *r, const json_t *waiting, const json_t *response, 
 		return rc;
 	struct step s = answer_step(r, waiting, "answer");
 	struct sg_error failure;
-	resume(r);
+	resume(r, actor);
 	if (take(&s, waiting, response, text.data, text.len, actor, &failure) < 0)
 		sg_frame_fail(r, "rule", &failure, true);
 	sg_step_finish(&s);
@@ -348,7 +349,7 @@ static void time_out(struct run *r, const json_t *waiting)
 	struct sg_error err;
 	int rc;
 	what = what ? what : "halt";
-	resume(r);
+	resume(r, "system");
 	put_timeout(&s, what);
 	if (strncmp(what, "goto:", 5) == 0) {
 		json_t *then = json_pack("{s:s, s:s}", "kind", "goto", "target", what + 5);

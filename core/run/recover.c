@@ -19,11 +19,24 @@ struct walk {
 	int failed;
 };
 
+static const char *keep_old_path(struct run *r, const char *path)
+{
+	char **list = realloc(r->old_path, (r->n_old_path + 1) * sizeof(*list));
+	char *own = list ? strdup(path) : NULL;
+	if (list)
+		r->old_path = list;
+	if (own)
+		list[r->n_old_path++] = own;
+	return own;
+}
+
 static int visit(void *ctx, const struct sg_checkpoint *c)
 {
 	struct walk *w = ctx;
 	const char *path = sg_prepared_path(sg_run_top(w->run)->graph, c->last_node);
-	if (!w->skip && path && sg_path_add(w->run, path) < 0)
+	if (!w->skip && !path)
+		path = keep_old_path(w->run, c->last_node);
+	if (!w->skip && (!path || sg_path_add(w->run, path) < 0))
 		w->failed = -SG_ENOMEM;
 	w->skip = opens_interrupt(c);
 	return w->failed;
@@ -65,7 +78,7 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 	r->f.ended = r->f.outer && kind && strcmp(kind, "halt") == 0;
 	if (target)
 		node = sg_graph_find_node(g, target);
-	else if (!opens_interrupt(c))
+	else if (!opens_interrupt(c) && node >= 0)
 		node++;
 	if (kind && strcmp(kind, "retry") == 0) {
 		int64_t due = c->timestamp_us +
@@ -82,19 +95,33 @@ static int set_next(struct run *r, const struct sg_checkpoint *c, struct sg_erro
 	return 0;
 }
 
+static int take_state(struct run *r, json_t *state, struct sg_error *err)
+{
+	struct sg_buf *b = &r->engine->scratch;
+	sg_buf_reset(b);
+	int rc = sg_json_print(state, b, err);
+	struct text *text = rc == 0 ? sg_text_make(b->data, b->len) : NULL;
+	if (!text)
+		return rc < 0 ? rc : sg_error_nomem(err);
+	json_decref(r->f.state);
+	sg_text_unref(r->f.state_text);
+	r->f.state = json_incref(state);
+	r->f.state_text = text;
+	return 0;
+}
+
 /* The innermost graph as it stood after this checkpoint. */
 static int from_checkpoint(struct run *r, const struct sg_checkpoint *c, struct sg_error *err)
 {
 	json_t *state = NULL;
 	int rc = sg_json_parse(c->state, strlen(c->state), &state, err);
+	if (rc == 0 && strcmp(c->graph_hash, r->row.graph_hash) != 0)
+		rc = sg_migrate_state(r->f.graph->graph, &state, err);
+	if (rc == 0)
+		rc = take_state(r, state, err);
+	json_decref(state);
 	if (rc < 0)
 		return rc;
-	json_decref(r->f.state);
-	sg_text_unref(r->f.state_text);
-	r->f.state = state;
-	r->f.state_text = sg_text_make(c->state, strlen(c->state));
-	if (!r->f.state_text)
-		return sg_error_nomem(err);
 	r->wake_us = 0;
 	r->f.last_step = c->step;
 	r->f.first = false;
@@ -110,6 +137,8 @@ static int from_params(struct run *r, struct sg_error *err)
 {
 	json_t *params = NULL;
 	int rc = sg_json_parse(r->row.params, strlen(r->row.params), &params, err);
+	if (rc == 0 && r->migrated_from[0])
+		rc = sg_migrate_state(r->f.graph->graph, &params, err);
 	if (rc == 0)
 		rc = sg_run_seed(r, params, false, err);
 	json_decref(params);
@@ -198,12 +227,12 @@ static int load(struct sg_engine *e, struct sg_txn *t, const char *run_id, struc
 	struct sg_error *err)
 {
 	struct sg_run_row row;
-	struct prepared *g;
 	int rc = sg_run_get(t, run_id, &row, err);
 	if (rc != 0)
 		return rc < 0 ? rc
 			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
-	rc = sg_prepared_by_hash(e, t, row.graph_hash, &g, err);
+	struct prepared *g = row.status < SG_RUN_DONE ? sg_migration_find(e, row.graph_hash) : NULL;
+	rc = g ? 0 : sg_prepared_by_hash(e, t, row.graph_hash, &g, err);
 	struct run *r = rc < 0 ? NULL : sg_run_create(e, g);
 	if (!r) {
 		sg_run_row_finish(&row);
@@ -214,8 +243,10 @@ static int load(struct sg_engine *e, struct sg_txn *t, const char *run_id, struc
 	r->row = row;
 	r->phase = PHASE_SETTLED;
 	r->live_stored = row.status < SG_RUN_DONE;
+	sg_migration_begin(r);
 	rc = fill(r, t, err);
 	if (rc < 0) {
+		rc = sg_migration_refused(r, err);
 		sg_run_destroy(r);
 		return rc;
 	}
@@ -241,6 +272,7 @@ static void put_resumed(struct run *r)
 static void go_on(struct run *r)
 {
 	sg_run_reactivate(r);
+	sg_migration_note(r, "system");
 	put_resumed(r);
 	if (!r->f.outer && (size_t)r->f.node >= r->f.graph->graph->n_nodes) {
 		sg_run_end(r, SG_RUN_DONE, NULL, NULL);

@@ -110,6 +110,9 @@ void sg_run_destroy(struct run *r)
 	sg_run_row_finish(&r->row);
 	sg_frame_finish(&r->f);
 	free(r->path);
+	for (size_t i = 0; i < r->n_old_path; i++)
+		free(r->old_path[i]);
+	free(r->old_path);
 	free(r->pause_actor);
 	free(r);
 }
