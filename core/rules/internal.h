@@ -13,8 +13,11 @@
 #define SG_RULE_STRING_MAX (1U << 20) /* bytes of one string fact slot */
 #define SG_RULE_CAT_MAX 65536U	      /* bytes that str-cat may make */
 #define SG_RULE_OR_MAX 64	      /* rules that one rule's `or`s may multiply to */
-#define SG_RULE_PATTERNS_MAX 64	      /* patterns of one rule */
-#define SG_RULE_ERROR_MAX 2048U	      /* bytes kept of what CLIPS prints */
+#define SG_RULE_LIGHT \
+	16			/* parts of a rule's tests; for each as many again a \
+				 * combination of facts counts once more */
+#define SG_RULE_PATTERNS_MAX 64 /* patterns of one rule */
+#define SG_RULE_ERROR_MAX 2048U /* bytes kept of what CLIPS prints */
 
 /* A template as the checks see it. */
 struct sg_template {
@@ -78,7 +81,7 @@ struct sg_alpha {
 
 struct sg_rule_patterns {
 	int *alphas; /* indices, one for each pattern of the rule, repeated when shared */
-	size_t n;
+	size_t n, weight;
 };
 
 /* What join products are computed from. */
@@ -144,6 +147,8 @@ int sg_network_make(struct sg_rules *r, struct sg_error *err);
 void sg_network_finish(struct sg_network *n);
 void sg_network_recount(struct sg_rules *r);
 void sg_network_added(struct sg_rules *r, const struct fact *f);
+/* -SG_ELIMIT "rule-timeout" when the step has used up its time. */
+int sg_network_late(struct sg_rules *r, struct sg_error *err);
 /* May one more fact of this template be asserted? Facts, join products, time. */
 int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error *err);
 /* text.c */

@@ -87,12 +87,28 @@ static int add_pattern(struct sg_network *n, int rule, int alpha, struct sg_erro
 	return 0;
 }
 
+/* What one combination of facts costs: the parts of the expressions that joins evaluate. */
+static size_t weigh(const struct expr *e)
+{
+	size_t n = 0;
+	for (; e; e = e->nextArg) /* rule text is at most SG_SX_MAX_DEPTH deep */
+		n += 1 + weigh(e->argList);
+	return n;
+}
+
+static size_t weigh_join(const struct joinNode *j)
+{
+	return weigh(j->networkTest) + weigh(j->secondaryNetworkTest) + weigh(j->leftHash) +
+	       weigh(j->rightHash);
+}
+
 /* Joins of one rule, last to first; a group under not or exists hangs on the right side. */
 static int collect_patterns(
 	struct sg_network *n, int rule, const struct joinNode *last, struct sg_error *err)
 {
 	for (const struct joinNode *j = last; j; j = j->lastLevel) {
 		int e = 0;
+		n->rules[rule].weight += weigh_join(j);
 		if (j->joinFromTheRight)
 			e = collect_patterns(n, rule, j->rightSideEntryStructure, err);
 		else if (j->rightSideEntryStructure) {
@@ -210,8 +226,20 @@ static bool within(const struct sg_rules *r, int template_index)
 			if (product > r->limits.join_product)
 				return false;
 		}
+		if (product > 1 &&
+			product * (1 + (int64_t)p->weight / SG_RULE_LIGHT) > r->limits.join_product)
+			return false;
 	}
 	return true;
+}
+
+int sg_network_late(struct sg_rules *r, struct sg_error *err)
+{
+	if (!sg_rules_late(r))
+		return 0;
+	return sg_error_set(err, SG_ELIMIT, "rule-timeout",
+		"the rules of one step took longer than %lld ms",
+		(long long)(r->limits.wall_us / 1000));
 }
 
 int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error *err)
@@ -220,10 +248,8 @@ int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error 
 	if ((int64_t)FactData(r->env)->NumberOfFacts >= r->limits.facts)
 		return sg_error_set(err, SG_ELIMIT, "rule-facts", "more than %lld facts",
 			(long long)r->limits.facts);
-	if (sg_rules_late(r))
-		return sg_error_set(err, SG_ELIMIT, "rule-timeout",
-			"the rules of one step took longer than %lld ms",
-			(long long)(r->limits.wall_us / 1000));
+	if (sg_network_late(r, err) < 0)
+		return -SG_ELIMIT;
 	if (within(r, at))
 		return 0;
 	sg_network_recount(r);
