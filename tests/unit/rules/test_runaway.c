@@ -67,11 +67,11 @@ static const struct bomb bombs[] = {
 		NULL, "", FACTS, 8, true},
 	{"a late number",
 		"(risk (typed ?v)) (mark (n ?a)) (mark (n ?b&:(> (+ ?a ?b) (* ?v 1000))))", NULL,
-		"", FACTS, 8, true},
+		NULL, FACTS, 8, true},
 	{"a heavy test",
 		"(risk (typed ?v)) (mark (n ?a)) (mark (n ?b&:(> (+ ?a ?b ?a ?b ?a ?b ?a) (* ?v "
 		"1000))))",
-		NULL, "", FACTS, 8, true},
+		NULL, NULL, FACTS, 8, true},
 	{"a heavier test",
 		"(risk (typed ?v)) (mark (n ?a)) (mark (n ?b&:(> (+ ?a ?b ?a ?b ?a ?b ?a ?b ?a ?b "
 		"?a ?b ?b ?a ?b) (* ?v 1000))))",
