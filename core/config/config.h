@@ -63,7 +63,7 @@ struct sg_config {
 	/* [limits]: every limit has a name here, a default, and a clear error when it is reached */
 	struct {
 		int64_t body_bytes, connections, queue, nodes, steps, facts, firings, join_product,
-			rule_ms, text_bytes, run_seconds, state_bytes, resident_bytes,
+			rule_ms, text_bytes, run_seconds, node_seconds, state_bytes, resident_bytes,
 			runs_in_flight;
 	} limits;
 	/* [log] */

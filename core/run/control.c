@@ -156,7 +156,7 @@ static int enter(struct run *r, const struct sg_caller *who, const char *params,
 	if (!s)
 		return sg_error_nomem(err);
 	sg_run_insert(r);
-	r->active_us = sg_clock_monotonic_us();
+	sg_deadline_active(r);
 	sg_watcher_add(e, &s->acks, r, accepted, ctx);
 	sg_watcher_add(e, &r->settled, r, settled, ctx);
 	e->stats.runs_started++;

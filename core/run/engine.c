@@ -31,6 +31,7 @@ static void set_limits(struct sg_engine *e, const struct sg_engine_options *o)
 	e->limits.join_product = o->limits.join_product;
 	e->limits.rule_us = or_default(o->limits.rule_us, SG_RUN_RULE_US);
 	e->limits.run_us = or_default(o->limits.run_us, SG_RUN_RUN_US);
+	e->limits.node_us = or_default(o->limits.node_us, SG_RUN_NODE_US);
 	e->limits.state_bytes = or_default(o->limits.state_bytes, SG_RUN_STATE_BYTES);
 	e->limits.runs_in_flight = or_default(o->limits.runs_in_flight, SG_RUN_IN_FLIGHT);
 	e->limits.queue = or_default(o->limits.queue, SG_RUN_QUEUE);
@@ -117,6 +118,8 @@ int sg_engine_create(
 	e->mounts = o->mounts;
 	e->graphs_tail = &e->graphs;
 	e->ready_tail = &e->ready;
+	TAILQ_INIT(&e->active);
+	TAILQ_INIT(&e->out);
 	e->jobs_done_tail = &e->jobs_done;
 	e->scratch = SG_BUF_INIT(32U << 20);
 	e->facts_buf = SG_BUF_INIT(32U << 20);
@@ -202,7 +205,9 @@ int sg_engine_fd(const struct sg_engine *e)
 
 int sg_engine_timeout_ms(const struct sg_engine *e)
 {
-	int64_t next = sg_timer_next(e);
+	int64_t next = sg_timer_next(e), due = sg_deadline_next(e);
+	if (next < 0 || (due >= 0 && due < next))
+		next = due;
 	if (e->ready && !atomic_load(&e->writer.no_space))
 		return 0;
 	if (next < 0)
@@ -306,6 +311,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	sg_embedding_drain(e);
 	sg_knowledge_drain(e);
 	fire_timers(e);
+	sg_deadline_fire(e);
 	step_ready(e);
 	sg_batch_publish(e);
 }

@@ -181,6 +181,7 @@ int sg_frame_enter(struct run *r, struct sg_error *err)
 static void pop(struct run *r)
 {
 	struct frame *outer = r->f.outer;
+	sg_ahead_drop(r, r->f.graph);
 	r->f.outer = NULL;
 	sg_frame_finish(&r->f);
 	r->f = *outer;

@@ -26,6 +26,7 @@
 #define SG_RUN_STEPS 10000
 #define SG_RUN_RULE_US 25000		 /* no other request waits longer for a rule */
 #define SG_RUN_RUN_US (3600LL * 1000000) /* working time, without waiting for people */
+#define SG_RUN_NODE_US (300LL * 1000000) /* of one node that works elsewhere */
 #define SG_RUN_STATE_BYTES (1LL << 20)
 #define SG_RUN_IN_FLIGHT 10000
 #define SG_RUN_QUEUE 65536		   /* events and checkpoints waiting for the writer */
@@ -121,9 +122,12 @@ struct run {
 	unsigned inflight;		   /* batches that hold something of it */
 	struct slot *slot;		   /* in the gathering batch */
 	struct watcher *settled;
-	struct sg_exec *exec; /* the node that works elsewhere */
-	int64_t wake_us;      /* PHASE_SLEEPING: monotonic */
-	int64_t active_us;    /* monotonic; when it became active */
+	struct sg_exec *exec;  /* the node that works elsewhere */
+	struct sg_exec *ahead; /* branches whose turn has not come */
+	TAILQ_ENTRY(run) active;
+	bool timed;	   /* in the engine's list of active runs */
+	int64_t wake_us;   /* PHASE_SLEEPING: monotonic */
+	int64_t active_us; /* monotonic; when it became active */
 	bool queued, live_stored, pause_wanted;
 	char *pause_actor;
 	char *idem_key; /* "actor NUL key" until its record is durable */
@@ -250,9 +254,11 @@ struct sg_engine {
 	struct sg_embedder *embedder;
 	struct sg_embed_pool *pool;
 	struct {
-		int64_t steps, facts, firings, join_product, rule_us, run_us, state_bytes,
+		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
 			runs_in_flight, queue;
 	} limits;
+	TAILQ_HEAD(, run) active;  /* the longest active first */
+	TAILQ_HEAD(, sg_exec) out; /* pending, the longest first */
 	const struct sg_mounts *mounts;
 	struct prepared *graphs, **graphs_tail;
 	const struct sg_graph **listed;
@@ -466,7 +472,25 @@ int sg_step_merge(struct run *r, const json_t *set, const json_t *update, struct
 /* To the node with this index; past the last one the run is done. */
 void sg_run_go(struct run *r, int node);
 int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *err);
+struct sg_exec *sg_exec_make(struct run *r, int node); /* NULL when out of memory */
+/* The node that the run stands at has failed while working elsewhere: the run goes on or ends. */
+void sg_run_node_failed(struct run *r, const struct sg_error *why);
+
+/* elsewhere.c */
 void sg_exec_free(struct sg_exec *x);
+void sg_exec_watch(struct sg_exec *x);		     /* it is pending from now on */
+void sg_deadline_active(struct run *r);		     /* its working time begins */
+void sg_deadline_idle(struct run *r);		     /* it has settled */
+int64_t sg_deadline_next(const struct sg_engine *e); /* monotonic us, -1 = none */
+void sg_deadline_fire(struct sg_engine *e);
+/* The branches after the one under way that work elsewhere are started too. */
+void sg_ahead_start(struct run *r);
+bool sg_ahead_is_next(const struct run *r);
+/* The execution of the node that the run stands at, if it was started ahead: finished or not. */
+struct sg_exec *sg_ahead_take(struct run *r);
+void sg_ahead_drop(struct run *r, const struct prepared *g); /* those of g; NULL = all */
+/* What works elsewhere: its results are dropped. */
+void sg_run_stop_pending(struct run *r);
 
 /* settle.c: how a run stops */
 /* scope: "node", "rule", "runtime", "checkpoint". */
@@ -475,7 +499,6 @@ void sg_run_end(struct run *r, enum sg_run_status status, const char *reason, co
 void sg_run_settle(struct run *r, enum sg_run_status status, int64_t ts_us);
 void sg_run_set_text(char **field, const char *value);
 void sg_run_reactivate(struct run *r);
-void sg_run_stop_pending(struct run *r); /* a node that works elsewhere: its result is dropped */
 
 /* interrupt.c: waiting for people */
 int sg_interrupt_open(struct step *s, const struct sg_action *ask, const struct sg_action *then,

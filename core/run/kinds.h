@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "base/error.h"
 #include "graph/graph.h"
@@ -51,6 +52,13 @@ struct sg_exec {
 				      * whose "kind" says which, see apply */
 	const struct sg_action *ask; /* out: of SG_EXEC_INTERRUPT, borrowed from data */
 	void *job;		     /* the kind's, while pending */
+	/* the engine's own (elsewhere.c) */
+	struct sg_exec *next; /* of the run's branches that were started ahead */
+	TAILQ_ENTRY(sg_exec) out;
+	int64_t due_us; /* monotonic */
+	bool watched, finished;
+	int outcome; /* once finished; failure when negative */
+	struct sg_error failure;
 };
 
 struct sg_kind_load {
@@ -74,8 +82,13 @@ struct sg_node_kind {
 	 * the update has been accepted, live only, never in a replay. NULL = nothing. */
 	int (*store)(struct sg_exec *x, struct sg_error *err);
 	enum sg_effects (*effects)(const void *data); /* of a node; NULL = none */
-	bool embeds;				      /* needs the embedding model */
-	bool outside; /* has effects outside: executed only once all before it is durable */
+	/* Nobody waits for a pending execution any more (the run was cancelled, or a limit
+	 * reached): its work should end soon. It is completed all the same. NULL = it just runs
+	 * out. */
+	void (*cancel)(struct sg_exec *x);
+	bool elsewhere; /* execute may be pending: branches of such kinds run side by side */
+	bool embeds;	/* needs the embedding model */
+	bool outside;	/* has effects outside: executed only once all before it is durable */
 };
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,

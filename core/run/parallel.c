@@ -196,6 +196,7 @@ static int finish(struct step *s, struct sg_error *err)
 	if (node < 0)
 		return sg_error_set(err, SG_EINVALID, "unknown-target", "no node \"%s\"",
 			text_at(r->f.plan, "join"));
+	sg_ahead_drop(r, r->f.graph); /* branches that are not needed any more */
 	json_decref(r->f.plan);
 	r->f.plan = NULL;
 	if ((size_t)node < g->n_nodes) {

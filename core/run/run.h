@@ -54,7 +54,7 @@ struct sg_engine_options {
 	size_t n_stores;
 	uint64_t resident_bytes; /* of their indexes in memory; 0 = SG_KNOW_RESIDENT_BYTES */
 	struct {
-		int64_t steps, facts, firings, join_product, rule_us, run_us, state_bytes,
+		int64_t steps, facts, firings, join_product, rule_us, run_us, node_us, state_bytes,
 			runs_in_flight, queue;
 	} limits; /* 0 = default */
 };

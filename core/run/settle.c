@@ -44,18 +44,12 @@ static void put_by_actor(
 	put_event(r, ts_us, actor, type, b, "user");
 }
 
-void sg_run_stop_pending(struct run *r)
-{
-	if (r->exec)
-		r->exec->run = NULL;
-	r->exec = NULL;
-}
-
 void sg_run_settle(struct run *r, enum sg_run_status status, int64_t ts_us)
 {
 	struct sg_engine *e = r->engine;
 	struct slot *s = sg_batch_slot(r);
 	sg_run_stop_pending(r);
+	sg_deadline_idle(r);
 	r->row.status = status;
 	r->row.updated_us = ts_us;
 	r->phase = PHASE_SETTLED;
@@ -89,7 +83,7 @@ void sg_run_reactivate(struct run *r)
 	r->engine->stats.runs_live++;
 	r->row.status = SG_RUN_RUNNING;
 	r->phase = PHASE_READY;
-	r->active_us = sg_clock_monotonic_us();
+	sg_deadline_active(r);
 }
 
 void sg_run_end(struct run *r, enum sg_run_status status, const char *reason, const char *actor)

@@ -9,15 +9,6 @@
 #include "base/json.h"
 #include "run/internal.h"
 
-void sg_exec_free(struct sg_exec *x)
-{
-	if (!x)
-		return;
-	json_decref(x->update);
-	json_decref(x->record);
-	free(x);
-}
-
 void sg_step_finish(struct step *s)
 {
 	json_decref(s->recorded);
@@ -351,22 +342,53 @@ static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct 
 		sg_frame_fail(r, "rule", err, true);
 }
 
+static void after(struct run *r)
+{
+	if (r->phase == PHASE_READY)
+		sg_run_ready(r);
+	else
+		sg_run_maybe_release(r);
+}
+
+void sg_run_node_failed(struct run *r, const struct sg_error *why)
+{
+	r->phase = PHASE_READY;
+	sg_frame_fail(r, "node", why, false);
+	after(r);
+}
+
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 {
 	struct run *r = x->run;
-	struct sg_error err;
+	x->finished = true;
+	x->outcome = failure ? -failure->code : SG_EXEC_DONE;
+	if (failure)
+		x->failure = *failure;
+	if (r && r->exec != x)
+		return; /* a branch that was started ahead: it has its turn */
 	if (r) {
 		r->exec = NULL;
 		r->phase = PHASE_READY;
-		if (failure)
-			err = *failure;
-		conclude_node(r, x, failure ? -failure->code : SG_EXEC_DONE, &err);
-		if (r->phase == PHASE_READY)
-			sg_run_ready(r);
-		else
-			sg_run_maybe_release(r);
+		conclude_node(r, x, x->outcome, &x->failure);
+		after(r);
 	}
 	sg_exec_free(x);
+}
+
+struct sg_exec *sg_exec_make(struct run *r, int node)
+{
+	struct prepared *g = r->f.graph;
+	struct sg_exec *x = calloc(1, sizeof(*x));
+	if (x)
+		*x = (struct sg_exec){.run = r,
+			.engine = r->engine,
+			.graph = g,
+			.node = &g->graph->nodes[node],
+			.kind = g->kinds[node],
+			.data = g->node_data[node],
+			.state = r->f.state,
+			.step = r->step};
+	return x;
 }
 
 static int check_limits(const struct run *r, struct sg_error *err)
@@ -375,10 +397,6 @@ static int check_limits(const struct run *r, struct sg_error *err)
 	if (r->step >= e->limits.steps)
 		return sg_error_set(err, SG_ELIMIT, "step-limit",
 			"the run has taken %lld steps (limits.steps)", (long long)e->limits.steps);
-	if (sg_clock_monotonic_us() - r->active_us > e->limits.run_us)
-		return sg_error_set(err, SG_ELIMIT, "run-timeout",
-			"the run has worked for %lld s (limits.run_seconds)",
-			(long long)(e->limits.run_us / 1000000));
 	return 0;
 }
 
@@ -404,7 +422,7 @@ static bool may_execute(struct run *r)
 			sg_frame_fail(r, "rule", &err, true);
 	} else if (check_stay(r, &err) < 0 || sg_parallel_enter(r, &err) < 0) {
 		sg_frame_fail(r, "runtime", &err, true);
-	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight) {
+	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight && !sg_ahead_is_next(r)) {
 		r->phase = PHASE_DURABLE;
 	} else {
 		return true;
@@ -412,48 +430,42 @@ static bool may_execute(struct run *r)
 	return false;
 }
 
-/* Executes the next node. */
+/* Executes the next node, or takes what was started ahead. */
 static void one_step(struct run *r)
 {
-	struct prepared *g = r->f.graph;
 	struct sg_error err;
-	const struct sg_node_kind *kind = g->kinds[r->f.node];
-	struct sg_exec *x = calloc(1, sizeof(*x));
-	if (!x) {
+	struct sg_exec *x = sg_ahead_take(r);
+	if (!x && !(x = sg_exec_make(r, r->f.node))) {
 		(void)sg_error_nomem(&err);
 		sg_run_fail(r, "runtime", &err);
 		return;
 	}
-	*x = (struct sg_exec){.run = r,
-		.engine = r->engine,
-		.graph = g,
-		.node = &g->graph->nodes[r->f.node],
-		.kind = kind,
-		.data = g->node_data[r->f.node],
-		.state = r->f.state,
-		.step = r->step};
-	int outcome = kind->execute(x, &err);
-	if (outcome == SG_EXEC_PENDING) {
+	if (!x->finished && !x->watched) {
+		x->outcome = x->kind->execute(x, &x->failure);
+		x->finished = x->outcome != SG_EXEC_PENDING;
+		if (!x->finished)
+			sg_exec_watch(x);
+	}
+	if (!x->finished) {
 		r->exec = x;
 		r->phase = PHASE_BUSY;
+		if (r->f.plan)
+			sg_ahead_start(r);
 		return;
 	}
-	conclude_node(r, x, outcome, &err);
+	conclude_node(r, x, x->outcome, &x->failure);
 	sg_exec_free(x);
 }
 
 void sg_run_advance(struct run *r, int max_steps)
 {
 	for (int i = 0; i < max_steps && r->phase == PHASE_READY; i++) {
-		if (r->pause_wanted) {
+		if (r->pause_wanted && !r->ahead) { /* what was started is recorded first */
 			sg_run_settle(r, SG_RUN_PAUSED, sg_clock_utc_us());
 			break;
 		}
 		if (may_execute(r))
 			one_step(r);
 	}
-	if (r->phase == PHASE_READY)
-		sg_run_ready(r);
-	else
-		sg_run_maybe_release(r);
+	after(r);
 }

@@ -101,6 +101,7 @@ void sg_run_destroy(struct run *r)
 	if (r->queued)
 		remove_from_ready(r);
 	sg_idem_forget(r);
+	sg_deadline_idle(r);
 	while (r->settled) {
 		struct watcher *w = r->settled;
 		r->settled = w->next;

@@ -141,6 +141,7 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 			.join_product = c->limits.join_product,
 			.rule_us = c->limits.rule_ms * 1000,
 			.run_us = c->limits.run_seconds * 1000000,
+			.node_us = c->limits.node_seconds * 1000000,
 			.state_bytes = c->limits.state_bytes,
 			.runs_in_flight = c->limits.runs_in_flight,
 			.queue = c->limits.queue}};

@@ -216,5 +216,6 @@ const struct sg_node_kind sg_kind_classify_embedding = {
 	.release = release,
 	.execute = execute,
 	.apply = apply,
+	.elsewhere = true,
 	.embeds = true,
 };

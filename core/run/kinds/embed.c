@@ -47,5 +47,6 @@ const struct sg_node_kind sg_kind_embed = {
 	.prepare = prepare,
 	.execute = execute,
 	.apply = apply,
+	.elsewhere = true,
 	.embeds = true,
 };
