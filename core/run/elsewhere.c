@@ -22,7 +22,7 @@ void sg_exec_watch(struct sg_exec *x)
 	TAILQ_INSERT_TAIL(&e->out, x, out); /* one limit for all: the first is due first */
 }
 
-static void unwatch(struct sg_exec *x)
+void sg_exec_unwatch(struct sg_exec *x)
 {
 	if (x->watched)
 		TAILQ_REMOVE(&x->engine->out, x, out);
@@ -33,7 +33,7 @@ void sg_exec_free(struct sg_exec *x)
 {
 	if (!x)
 		return;
-	unwatch(x);
+	sg_exec_unwatch(x);
 	json_decref(x->update);
 	json_decref(x->record);
 	free(x);
@@ -48,7 +48,7 @@ static void abandon(struct sg_exec *x)
 		sg_exec_free(x);
 		return;
 	}
-	unwatch(x);
+	sg_exec_unwatch(x);
 	if (x->kind->cancel)
 		x->kind->cancel(x);
 }

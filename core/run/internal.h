@@ -478,7 +478,8 @@ void sg_run_node_failed(struct run *r, const struct sg_error *why);
 
 /* elsewhere.c */
 void sg_exec_free(struct sg_exec *x);
-void sg_exec_watch(struct sg_exec *x);		     /* it is pending from now on */
+void sg_exec_watch(struct sg_exec *x); /* it is pending from now on */
+void sg_exec_unwatch(struct sg_exec *x);
 void sg_deadline_active(struct run *r);		     /* its working time begins */
 void sg_deadline_idle(struct run *r);		     /* it has settled */
 int64_t sg_deadline_next(const struct sg_engine *e); /* monotonic us, -1 = none */

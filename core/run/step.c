@@ -361,6 +361,7 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 {
 	struct run *r = x->run;
 	x->finished = true;
+	sg_exec_unwatch(x);
 	x->outcome = failure ? -failure->code : SG_EXEC_DONE;
 	if (failure)
 		x->failure = *failure;
