@@ -32,8 +32,8 @@ static const struct bomb bombs[] = {
 		"(deftemplate c (slot n))\n(defrule a (node-id (id ?x)) => (assert (c (n 0))))\n"
 		"(defrule b (c (n ?n)) => (assert (c (n (+ ?n 1)))))\n",
 		"", 0, 0},
-	{"four patterns", "(mark (of ?a)) (mark (of ?b)) (mark (of ?c)) (mark (of ?d))", NULL,
-		"rule-explosion", 80, 8},
+	{"four patterns", "(mark (of ?a)) (mark (of ?b)) (mark (of ?c)) (mark (of ?d))", NULL, "",
+		80, 8},
 	{"two patterns", "(mark (of ?a)) (mark (of ?b)) (test (eq ?a ?b))", NULL, NULL, FACTS, 8},
 	{"regular expressions",
 		"(mark (of ?a)) (mark (of ?b)) (test (fathom-matches (str-cat ?a ?b) "
