@@ -100,7 +100,7 @@ const struct sg_key sg_keys[] = {
 	LIMIT(firings, "10000", 1, 10000000, "Rule firings in one step."),
 	LIMIT(join_product, "100000", 1, 1000000000,
 		"Product of the live facts matching each pattern of one rule."),
-	LIMIT(rule_ms, "25", 1, 600000, "Milliseconds that the rules of one step may take."),
+	LIMIT(rule_ms, "20", 1, 600000, "Milliseconds that the rules of one step may take."),
 	LIMIT(text_bytes, "1048576", 1, GIB, "Bytes of one text to embed."),
 	LIMIT(run_seconds, "3600", 1, 31536000,
 		"Seconds a run may execute, time spent waiting for a person not counted."),

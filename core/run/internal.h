@@ -24,7 +24,7 @@
 
 /* Defaults of the engine's limits (sg_engine_options.limits). */
 #define SG_RUN_STEPS 10000
-#define SG_RUN_RULE_US 25000		 /* no other request waits longer for a rule */
+#define SG_RUN_RULE_US 20000		 /* no other request waits longer for a rule */
 #define SG_RUN_RUN_US (3600LL * 1000000) /* working time, without waiting for people */
 #define SG_RUN_NODE_US (300LL * 1000000) /* of one node that works elsewhere */
 #define SG_RUN_STATE_BYTES (1LL << 20)

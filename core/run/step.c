@@ -460,7 +460,10 @@ static void one_step(struct run *r)
 
 void sg_run_advance(struct run *r, int max_steps)
 {
+	int64_t until = sg_clock_monotonic_us() + SG_RUN_DISPATCH_US;
 	for (int i = 0; i < max_steps && r->phase == PHASE_READY; i++) {
+		if (i && sg_clock_monotonic_us() > until)
+			break;
 		if (r->pause_wanted && !r->ahead) { /* what was started is recorded first */
 			sg_run_settle(r, SG_RUN_PAUSED, sg_clock_utc_us());
 			break;
