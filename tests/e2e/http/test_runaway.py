@@ -76,7 +76,7 @@ def core(tmp_path_factory):
 
 
 def params(graph):
-    return {"big": "v" * 200000} if graph == "run:join" else {}
+    return {"big": "v" * 50000} if graph == "run:join" else {}
 
 
 def run_once(core, graph, connection):
