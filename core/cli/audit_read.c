@@ -89,7 +89,6 @@ int sg_audit_cli_parse(int argc, char **argv, struct sg_audit_arguments *ret)
 		{0}};
 	struct sg_audit_arguments a = {.limit = -1, .record = -1, .from = -1, .quorum = -1};
 	int o;
-	opterr = 0;
 	optind = 0;
 	while ((o = getopt_long(argc, argv, "n:f", options, NULL)) != -1) {
 		if (o == '?')

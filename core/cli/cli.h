@@ -18,7 +18,8 @@ enum sg_exit {
 struct sg_verb {
 	const char *name, *summary;
 	const char *usage; /* printed by `stargraph help VERB` and after a usage error */
-	/* argv[0] is the verb; getopt_long is reset. Returns an exit code. */
+	/* argv[0] is the verb; getopt_long is reset, and says nothing itself. Returns an exit code.
+	 */
 	int (*run)(int argc, char **argv);
 };
 
@@ -51,7 +52,7 @@ struct sg_cli_flags {
 int sg_cli_take_flags(int *argc, char **argv, struct sg_cli_flags *ret, struct sg_error *err);
 /* The file, those flags and this process's environment: sg_config_load. */
 int sg_cli_load_config(const struct sg_cli_flags *f, struct sg_config *ret, struct sg_error *err);
-/* Usage error for argv[index] that getopt_long did not know (set opterr = 0), with the nearest
+/* Usage error for argv[index] that getopt_long did not know, with the nearest
  * configuration flag; returns SG_EXIT_USAGE. */
 int sg_cli_unknown_option(const struct sg_verb *verb, char *const *argv, int index);
 

@@ -108,5 +108,6 @@ int main(int argc, char **argv)
 	if (wants_help || (argc > 2 && strcmp(argv[2], "--help") == 0))
 		return fputs(verb->usage, stdout) < 0 ? SG_EXIT_FAILED : SG_EXIT_DONE;
 	optind = 0;
+	opterr = 0; /* a wrong option is told by the verb, in one line */
 	return verb->run(argc - 1, argv + 1);
 }

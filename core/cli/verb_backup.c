@@ -94,7 +94,6 @@ static int run(int argc, char **argv)
 	struct sg_audit_head head = {0};
 	struct sg_error err = {0};
 	int o;
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o != 's')
 			return sg_cli_usage(&sg_verb_backup, "unknown option %s", argv[optind - 1]);

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/yaml_out.h"
 #include "run/compile.h"
+#include "run/mounts.h"
 #include "run/run.h"
 
 static void print_action(const struct sg_action *a)
@@ -47,18 +48,18 @@ static void print_rules(const struct sg_graph *g)
 	}
 }
 
-static int compile(const char *path, bool show_clips, struct sg_error *err)
+#define MAX_PACKS 64
+
+static int compile(
+	const char *path, bool show_clips, const struct sg_mounts *m, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	const struct sg_graph_limits limits = {.any_store = true};
 	struct sg_graph *g = NULL;
-	struct sg_rules *rules = NULL;
 	sg_autobuf text = SG_BUF_INIT(64U << 20);
 	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);
 	if (e == 0)
-		e = sg_run_check_nodes(g, err);
-	if (e == 0)
-		e = sg_run_compile(g, NULL, NULL, 0, &rules, err);
+		e = sg_run_check(g, m, NULL, err);
 	if (e == 0)
 		e = sg_yaml_write(g->document, &text, err);
 	if (e == 0 && text.failed)
@@ -68,26 +69,42 @@ static int compile(const char *path, bool show_clips, struct sg_error *err)
 		if (show_clips)
 			print_rules(g);
 	}
-	sg_rules_destroy(rules);
 	sg_graph_destroy(g);
+	return e;
+}
+
+static int with_packs(const char *path, bool show_clips, const char *const *packs, size_t n_packs,
+	struct sg_error *err)
+{
+	struct sg_mounts *m = NULL;
+	int e = sg_mounts_from_directories(&m, packs, n_packs, NULL, err);
+	if (e == 0)
+		e = compile(path, show_clips, m, err);
+	sg_mounts_destroy(m);
 	return e;
 }
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = {{"show-clips", no_argument, NULL, 'c'}, {0}};
+	static const struct option options[] = {{"show-clips", no_argument, NULL, 'c'},
+		{"pack", required_argument, NULL, 'p'}, {0}};
 	struct sg_error err = {0};
+	const char *packs[MAX_PACKS];
+	size_t n_packs = 0;
 	bool show_clips = false;
 	int o;
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (o == '?')
-			return sg_cli_usage(&sg_verb_compile, "no option \"%s\"", argv[optind - 1]);
-		show_clips = true;
+		if (o == '?' || n_packs == MAX_PACKS)
+			return sg_cli_usage(
+				&sg_verb_compile, "bad option \"%s\"", argv[optind - 1]);
+		if (o == 'p')
+			packs[n_packs++] = optarg;
+		else
+			show_clips = true;
 	}
 	if (optind + 1 != argc)
 		return sg_cli_usage(&sg_verb_compile, "one graph file is needed");
-	if (compile(argv[optind], show_clips, &err) < 0)
+	if (with_packs(argv[optind], show_clips, packs, n_packs, &err) < 0)
 		return sg_cli_fail(&err);
 	return fflush(stdout) == 0 ? SG_EXIT_DONE : SG_EXIT_FAILED;
 }
@@ -95,8 +112,9 @@ static int run(int argc, char **argv)
 const struct sg_verb sg_verb_compile = {
 	.name = "compile",
 	.summary = "check a graph file and print the document that it becomes",
-	.usage = "usage: stargraph compile [--show-clips] GRAPH\n\n"
+	.usage = "usage: stargraph compile [--show-clips] [--pack DIR]… GRAPH\n\n"
 		 "  GRAPH         a graph file, IR or authoring format\n"
+		 "  --pack DIR    a rule pack that the graph mounts; its key is not pinned\n"
 		 "  --show-clips  also print each rule: id: CLIPS conditions => actions\n",
 	.run = run,
 };

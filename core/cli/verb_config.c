@@ -30,7 +30,6 @@ static int run(int argc, char **argv)
 	int o;
 	if (sg_cli_take_flags(&argc, argv, &flags, &err) < 0)
 		return sg_cli_usage(&sg_verb_config, "%s", err.text);
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == '?')
 			return sg_cli_unknown_option(&sg_verb_config, argv, optind - 1);

@@ -13,6 +13,7 @@
 
 #define MAX_RESPONSE (4U << 20)
 #define MAX_PACKS 64
+#define MAX_TOLD 10000 /* runs that resume prints a line for */
 
 enum what { RESUME, RESPOND, CANCEL };
 static const struct sg_verb *const verbs[] = {
@@ -53,7 +54,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 'g': a->graph = optarg; break;
 		case 'e': a->allow_side_effects = true; break;
-		default: return sg_cli_usage(verbs[a->what], "unknown option");
+		default: return sg_cli_usage(verbs[a->what], "bad option \"%s\"", argv[optind - 1]);
 		}
 	}
 	if (optind + 1 == argc)
@@ -107,8 +108,60 @@ static int cancel(
 	return r < 0 ? r : sg_session_wait(s, &o->settled, err);
 }
 
+/* What the store calls running before anything goes on: ids, for the caller to free. */
+static int unfinished(
+	struct sg_session *s, char (**ret)[SG_RUN_ID_TEXT], size_t *ret_n, struct sg_error *err)
+{
+	const struct sg_run_filter filter = {.status = SG_RUN_RUNNING, .limit = MAX_TOLD};
+	struct sg_run_row *rows = NULL;
+	uint64_t total;
+	size_t n = 0;
+	int r = sg_engine_list(s->engine, &filter, &rows, &n, &total, err);
+	if (r < 0)
+		return r;
+	*ret = calloc(n + 1, sizeof(**ret));
+	for (size_t i = 0; i < n; i++) {
+		if (*ret)
+			memcpy((*ret)[i], rows[i].run_id, SG_RUN_ID_TEXT);
+		sg_run_row_finish(&rows[i]);
+	}
+	free(rows);
+	*ret_n = n;
+	return *ret ? 0 : sg_error_nomem(err);
+}
+
+static int print_run(struct sg_session *s, const char *run_id, enum sg_run_status *ret_status,
+	struct sg_error *err)
+{
+	struct sg_run_view v;
+	sg_autobuf b = SG_BUF_INIT(64U << 20);
+	int r = sg_engine_get(s->engine, run_id, &v, err);
+	if (r < 0)
+		return r;
+	sg_session_summary(&v, &b);
+	*ret_status = v.row.status;
+	sg_run_view_finish(&v);
+	return puts(b.data ? b.data : "") < 0
+		       ? sg_error_set(err, SG_EIO, NULL, "cannot write to standard output")
+		       : 0;
+}
+
+/* The oldest first; the named one is told by report. */
+static int print_unfinished(struct sg_session *s, const struct arguments *a,
+	char (*ids)[SG_RUN_ID_TEXT], size_t n, struct sg_error *err)
+{
+	enum sg_run_status status;
+	int r = 0;
+	for (size_t i = n; r == 0 && i-- > 0;)
+		if (!a->run_id || strcmp(a->run_id, ids[i]) != 0)
+			r = print_run(s, ids[i], &status, err);
+	if (r == 0 && !a->run_id && n == 0 && puts("nothing was unfinished") < 0)
+		r = sg_error_set(err, SG_EIO, NULL, "cannot write to standard output");
+	return r;
+}
+
 /* Until nothing is live any more: what was unfinished, and the paused run that was named. */
-static int resume(
+static int go_on(
 	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
 {
 	const struct sg_caller who = {.actor = a->actor, .trigger_source = "manual"};
@@ -130,21 +183,30 @@ static int resume(
 	return 0;
 }
 
+static int resume(
+	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
+{
+	char(*ids)[SG_RUN_ID_TEXT] = NULL;
+	size_t n = 0;
+	int r = unfinished(s, &ids, &n, err);
+	if (r == 0)
+		r = go_on(s, a, o, err);
+	if (r == 0)
+		r = print_unfinished(s, a, ids, n, err);
+	free(ids);
+	return r;
+}
+
 static int report(struct sg_session *s, const struct arguments *a, struct sg_error *err)
 {
-	struct sg_run_view v;
-	sg_autobuf b = SG_BUF_INIT(64U << 20);
+	enum sg_run_status status = SG_RUN_DONE;
 	if (!a->run_id)
 		return SG_EXIT_DONE;
-	int r = sg_engine_get(s->engine, a->run_id, &v, err);
+	int r = print_run(s, a->run_id, &status, err);
 	if (r < 0)
 		return r;
-	sg_session_summary(&v, &b);
-	int code = sg_session_exit(v.row.status);
-	if (a->what == CANCEL && v.row.status == SG_RUN_CANCELLED)
-		code = SG_EXIT_DONE;
-	sg_run_view_finish(&v);
-	return puts(b.data ? b.data : "") < 0 ? SG_EXIT_FAILED : code;
+	return a->what == CANCEL && status == SG_RUN_CANCELLED ? SG_EXIT_DONE
+							       : sg_session_exit(status);
 }
 
 /* A stored graph may embed; which ones do is known only once the store is open. */
@@ -210,7 +272,8 @@ const struct sg_verb sg_verb_resume = {
 	.usage = "usage: stargraph resume [RUN] [--state-dir DIR] [--model DIR] [--pack DIR]…\n"
 		 "                        [--graph FILE] [--allow-side-effects] [--actor NAME]\n\n"
 		 "Continues every run that a kill or a crash left unfinished, and RUN if it is\n"
-		 "paused. Graphs come from the store; --model when one of them embeds, --pack for\n"
+		 "paused, and prints what became of each, one JSON object a line. Graphs come from "
+		 "the store; --model when one of them embeds, --pack for\n"
 		 "what it mounts; --graph names a newer version, whose `migrate` takes runs "
 		 "along.\n",
 	.run = run_resume,

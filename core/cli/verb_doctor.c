@@ -80,7 +80,6 @@ static int run(int argc, char **argv)
 	struct sg_doctor d = {0};
 	bool json = false, strict = false;
 	int c;
-	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'j': json = true; break;

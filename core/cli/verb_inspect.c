@@ -49,7 +49,9 @@ static int parse(int argc, char **argv, struct arguments *a)
 				r = number(argv[optind++], &a->to);
 			break;
 		case 'j': a->json = true; break;
-		default: return sg_cli_usage(&sg_verb_inspect, "unknown option");
+		default:
+			return sg_cli_usage(
+				&sg_verb_inspect, "bad option \"%s\"", argv[optind - 1]);
 		}
 	}
 	if (r == 0 && optind + 1 != argc)

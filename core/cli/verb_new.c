@@ -58,7 +58,6 @@ static int run(int argc, char **argv)
 	const char *dest = NULL;
 	char path[128];
 	int o;
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == '?')
 			return sg_cli_usage(&sg_verb_new, "bad option \"%s\"", argv[optind - 1]);

@@ -223,7 +223,6 @@ static int run(int argc, char **argv)
 	int o;
 	if (sg_cli_take_flags(&argc, argv, &q.flags, &err) < 0)
 		return sg_cli_usage(&sg_verb_pack, "%s", err.text);
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (o == ':')
 			return sg_cli_usage(

@@ -342,7 +342,6 @@ static int run(int argc, char **argv)
 	struct restore x = {0};
 	struct sg_error err = {0};
 	int o;
-	opterr = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (o) {
 		case 's': x.state_dir = optarg; break;

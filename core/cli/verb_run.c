@@ -9,6 +9,7 @@
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/session.h"
+#include "cli/trace.h"
 
 #define MAX_PACKS 64
 
@@ -17,7 +18,7 @@ struct arguments {
 	const char *packs[MAX_PACKS];
 	size_t n_packs;
 	json_t *inputs; /* owned */
-	bool json, interactive, allow_side_effects;
+	bool json, interactive, allow_side_effects, inspect;
 };
 
 struct outcome {
@@ -50,6 +51,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
 		{"allow-side-effects", no_argument, NULL, 'e'},
+		{"inspect", no_argument, NULL, 't'},
 		{0},
 	};
 	int c, r = 0;
@@ -66,7 +68,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'j': a->json = true; break;
 		case 'n': a->interactive = false; break;
 		case 'e': a->allow_side_effects = true; break;
-		default: return sg_cli_usage(&sg_verb_run, "unknown option");
+		case 't': a->inspect = true; break;
+		default: return sg_cli_usage(&sg_verb_run, "bad option \"%s\"", argv[optind - 1]);
 		}
 	}
 	if (r == 0 && optind + 1 != argc)
@@ -207,12 +210,21 @@ static int run_graph(const struct arguments *a)
 	return code;
 }
 
+/* Which rules would fire, and where they would lead: no node runs, nothing is kept. */
+static int inspect(const struct arguments *a)
+{
+	struct sg_error err;
+	if (sg_trace_print(a->graph, NULL, a->packs, a->n_packs, a->inputs, &err) < 0)
+		return sg_cli_fail(&err);
+	return fflush(stdout) == 0 ? SG_EXIT_DONE : SG_EXIT_FAILED;
+}
+
 static int run(int argc, char **argv)
 {
 	struct arguments a = {.interactive = isatty(STDIN_FILENO), .inputs = json_object()};
 	int r = parse(argc, argv, &a);
 	if (r == 0)
-		r = run_graph(&a);
+		r = a.inspect ? inspect(&a) : run_graph(&a);
 	json_decref(a.inputs);
 	return r;
 }
@@ -220,20 +232,23 @@ static int run(int argc, char **argv)
 const struct sg_verb sg_verb_run = {
 	.name = "run",
 	.summary = "run a graph in this process",
-	.usage = "usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
-		 "                     [--pack DIR]… [--allow-side-effects] [--summary-json]\n"
-		 "                     [--non-interactive]\n\n"
-		 "  -i, --inputs KEY=VALUE  a field of the first state\n"
-		 "  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
-		 "  --model DIR             the embedding model (below HF_HOME)\n"
-		 "  --pack DIR              a signed rule pack that the graph may mount; its key "
-		 "is\n"
-		 "                          pinned on first use\n"
-		 "  --allow-side-effects    run nodes that write or reach outside\n"
-		 "  --summary-json          nothing but the last line\n"
-		 "  --non-interactive       do not ask on the terminal where the run waits\n\n"
-		 "The last line is JSON: run_id, status, reason, path, state, steps. Exit code: 0 "
-		 "done,\n"
-		 "1 failed, 2 usage or refusal, 3 waiting for input.\n",
+	.usage =
+		"usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
+		"                     [--pack DIR]… [--allow-side-effects] [--summary-json]\n"
+		"                     [--non-interactive] [--inspect]\n\n"
+		"  -i, --inputs KEY=VALUE  a field of the first state\n"
+		"  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
+		"  --model DIR             the embedding model (below HF_HOME)\n"
+		"  --pack DIR              a signed rule pack that the graph may mount; its key "
+		"is\n"
+		"                          pinned on first use\n"
+		"  --allow-side-effects    run nodes that write or reach outside\n"
+		"  --inspect               print which rules fire where no node changes anything;\n"
+		"                          nothing runs and nothing is kept\n"
+		"  --summary-json          nothing but the last line\n"
+		"  --non-interactive       do not ask on the terminal where the run waits\n\n"
+		"The last line is JSON: run_id, status, reason, path, state, steps. Exit code: 0 "
+		"done,\n"
+		"1 failed, 2 usage or refusal, 3 waiting for input.\n",
 	.run = run,
 };

@@ -93,7 +93,6 @@ static int parse(int argc, char **argv, struct sg_store_args *a)
 		{"workers", required_argument, NULL, 'w'},
 		{"chunk-tokens", required_argument, NULL, 'c'},
 		{"overlap", required_argument, NULL, 'O'}, {0}};
-	opterr = 0;
 	for (int c; (c = getopt_long(argc, argv, "k:", longs, NULL)) != -1;) {
 		int r = option(c, a);
 		if (r < 0)

@@ -19,6 +19,9 @@
 struct sg_kind_spec {
 	const char *name;
 	const char *config_schema; /* JSON text in base/schema.h's subset; NULL = no keys at all */
+	/* The config key file_key names a YAML file beside the graph, whose content the loader puts
+	 * in its place under value_key: so the hash covers it. NULL = none. */
+	const char *file_key, *value_key;
 };
 
 enum sg_field_type { SG_STR, SG_INT, SG_FLOAT, SG_BOOL, SG_LIST, SG_DICT };

@@ -223,8 +223,7 @@ static int load_file(struct sg_reader *r, struct sg_graph **ret)
 	return e;
 }
 
-/* spec relative to the file that names it; absolute paths stay. NULL when out of memory. */
-static char *beside(const char *name, const char *spec)
+char *sg_reader_beside(const char *name, const char *spec)
 {
 	char *out;
 	const char *slash = strrchr(name, '/');
@@ -258,7 +257,7 @@ int sg_load_child_file(
 	struct sg_reader *r, const char *pointer, const char *spec, struct sg_graph **ret)
 {
 	struct sg_reader child;
-	sg_autofree char *path = beside(r->name, spec);
+	sg_autofree char *path = sg_reader_beside(r->name, spec);
 	if (!path)
 		return sg_error_nomem(r->err);
 	sg_autofree char *real = realpath(path, NULL);

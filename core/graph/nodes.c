@@ -74,6 +74,35 @@ static int config_failed(
 	return sg_reader_fail(r, at, 0, "%s: %s", kind, text);
 }
 
+/* config.<file_key>: the file's content becomes config.<value_key>. */
+static int inline_file(const struct sg_reader *r, const char *pointer, const struct sg_kind_spec *k,
+	json_t *config)
+{
+	char at[SG_GRAPH_POINTER_MAX];
+	const char *file =
+		k->file_key ? json_string_value(json_object_get(config, k->file_key)) : NULL;
+	struct sg_yaml y = {0};
+	if (!file)
+		return 0;
+	sg_reader_child(at, pointer, "config");
+	sg_reader_child(at, at, k->file_key);
+	if (json_object_get(config, k->value_key))
+		return sg_reader_fail(r, at, 1, "%s: either %s or %s, not both", k->name,
+			k->value_key, k->file_key);
+	sg_autofree char *path = sg_reader_beside(r->name, file);
+	if (!path)
+		return sg_error_nomem(r->err);
+	struct sg_error why = {0};
+	if (sg_yaml_read_file(path, &y, &why) < 0)
+		return sg_reader_fail(r, at, 0, "%s: %s", k->file_key, why.text);
+	int e = json_object_set(config, k->value_key, y.root) < 0 ||
+				json_object_del(config, k->file_key) < 0
+			? sg_error_nomem(r->err)
+			: 0;
+	sg_yaml_finish(&y);
+	return e;
+}
+
 static int check_config(const struct sg_reader *r, const char *pointer, const struct sg_node *n)
 {
 	static const char no_keys[] = "{\"type\":\"object\",\"additionalProperties\":false}";
@@ -153,7 +182,8 @@ static int read_node(struct sg_reader *r, const char *pointer, const json_t *v, 
 	n->config = json_is_object(config) ? json_deep_copy(config) : json_object();
 	if (!n->id || !n->kind || !n->config || (json_is_string(spec) && !n->spec))
 		return sg_error_nomem(r->err);
-	return check_config(r, pointer, n);
+	int inlined = inline_file(r, pointer, find_kind(r, kind), n->config);
+	return inlined < 0 ? inlined : check_config(r, pointer, n);
 }
 
 int sg_read_nodes(struct sg_reader *r)

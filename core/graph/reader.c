@@ -59,6 +59,8 @@ int sg_reader_fail(const struct sg_reader *r, const char *pointer, int key, cons
 			0x20) /* a name out of the file must not make lines of its own */
 			*p = ' ';
 	place(r, pointer, key, &line, &column);
+	if (line == 0) /* an empty file has no value to point at */
+		line = column = 1;
 	return sg_error_set(r->err, SG_EINVALID, NULL, "%.250s:%d:%d: %s%s", r->name, line, column,
 		r->origins ? "authoring: " : "", text);
 }

@@ -34,6 +34,10 @@ struct sg_key {
 	bool required;
 };
 
+/* A path relative to the file that names it; absolute ones stay. Caller frees; NULL when out of
+ * memory. */
+char *sg_reader_beside(const char *name, const char *path);
+
 /* "name:line:column: text" and -SG_EINVALID. key: the position of the key, not of the value. */
 int sg_reader_fail(const struct sg_reader *r, const char *pointer, int key, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -64,6 +64,7 @@ struct sg_pack_trust {
 	struct sg_pack_key *keys; /* the allow-list */
 	size_t n_keys;
 	char *pins_dir; /* trust on first use: <pins_dir>/<key_id>.json; NULL = never */
+	bool any_key;	/* without pins: the key that came along will do (unpinned), to look only */
 };
 
 /* The allow-list alone. SG_EINVALID naming the file that is not an Ed25519 public key in PEM. */

@@ -248,10 +248,12 @@ int sg_pack_judge(const struct sg_pack_trust *trust, const struct sg_pack_tree *
 		return sg_pack_refuse(err, reason, "under the allowed key %s", token->key_id);
 	struct sg_pack_key key;
 	int r = judge_sidecar(tree, token, &key, err);
-	if (r == 0 && !trust->pins_dir)
+	if (r == 0 && !trust->pins_dir && !trust->any_key)
 		r = sg_pack_refuse(
 			err, "untrusted-key", "key %s is not on the allow-list", token->key_id);
-	if (r == 0)
+	if (r == 0 && !trust->pins_dir)
+		*ret_standing = SG_PACK_UNPINNED;
+	else if (r == 0)
 		r = judge_first_use(trust, &key, ret_standing, err);
 	if (r == 0)
 		*ret_key = key;

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "run/kinds.h"
+#include "run/internal.h"
+#include "run/mounts.h"
 
 #define MAX_WHERE 512 /* bytes of "file:line:column" */
 
@@ -119,24 +120,45 @@ int sg_run_compile(const struct sg_graph *g, const struct sg_rules_limits *limit
 	return sg_rules_create(ret, &spec, err);
 }
 
-int sg_run_check_nodes(const struct sg_graph *g, struct sg_error *err)
+static int check_node(const struct sg_graph *g, const struct sg_node *n, struct sg_error *err)
 {
-	int r = 0;
+	const struct sg_node_kind *k = sg_kind_find(n->kind);
+	struct sg_kind_load l = {.graph = g, .node = n};
+	void *data = NULL;
+	if (!k || !k->prepare || k->embeds)
+		return 0;
+	int r = k->prepare(&l, &data, err);
+	if (r < 0)
+		return sg_error_prefix(
+			err, "%s:%d:%d: node %s", g->path, n->line, n->column, n->id);
+	if (k->release)
+		k->release(data);
+	return 0;
+}
+
+int sg_run_check(struct sg_graph *g, const struct sg_mounts *m, struct sg_rules **ret_rules,
+	struct sg_error *err)
+{
+	struct sg_rules *rules = NULL;
+	struct sg_rules_pack *packs = NULL;
+	size_t n_packs = 0;
+	int r = sg_mounts_bind(m, g, &packs, &n_packs, err);
+	if (r == 0)
+		r = sg_parallel_check(g, err);
 	for (size_t i = 0; r == 0 && i < g->n_nodes; i++) {
-		const struct sg_node *n = &g->nodes[i];
-		const struct sg_node_kind *k = sg_kind_find(n->kind);
-		struct sg_kind_load l = {.graph = g, .node = n};
-		void *data = NULL;
-		if (n->subgraph)
-			r = sg_run_check_nodes(n->subgraph, err);
-		if (r < 0 || !k || !k->prepare || k->embeds)
-			continue;
-		r = k->prepare(&l, &data, err);
-		if (r < 0)
-			return sg_error_prefix(
-				err, "%s:%d:%d: node %s", g->path, n->line, n->column, n->id);
-		if (k->release)
-			k->release(data);
+		if (g->nodes[i].subgraph) /* at most SG_GRAPH_MAX_DEPTH deep */
+			r = sg_run_check(g->nodes[i].subgraph, m, NULL, err);
+		if (r == 0)
+			r = check_node(g, &g->nodes[i], err);
 	}
-	return r;
+	if (r == 0)
+		r = sg_run_compile(g, NULL, packs, n_packs, &rules, err);
+	free(packs);
+	if (r < 0)
+		return r;
+	if (ret_rules)
+		*ret_rules = rules;
+	else
+		sg_rules_destroy(rules);
+	return 0;
 }

@@ -47,7 +47,7 @@ static int add(struct sg_mounts *m, const char *dir, const struct sg_pack_trust 
 	if (old)
 		r = sg_error_set(err, SG_EINVALID, NULL, "%s: pack id \"%s\" is that of %s already",
 			dir, p->id, old->dir);
-	else if (p->standing == SG_PACK_UNPINNED)
+	else if (p->standing == SG_PACK_UNPINNED && trust->pins_dir)
 		r = sg_pack_pin(p, trust, err);
 	if (r < 0) {
 		sg_pack_destroy(p);
@@ -110,6 +110,7 @@ int sg_mounts_from_directories(struct sg_mounts **ret, const char *const *dirs, 
 	if (!m)
 		return sg_error_nomem(err);
 	int r = sg_pack_trust_load(&trust, NULL, 0, pins_dir, err);
+	trust.any_key = !pins_dir;
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = add(m, dirs[i], &trust, err);
 	sg_pack_trust_finish(&trust);

@@ -17,7 +17,8 @@ struct sg_mounts;
  * is seen for the first time is pinned. No section, no packs. A pack that does not verify, and two
  * of one id, stop the start. */
 int sg_mounts_from_config(struct sg_mounts **ret, const struct sg_config *c, struct sg_error *err);
-/* These pack directories, trusted on first use with pins in pins_dir. */
+/* These pack directories, trusted on first use with pins in pins_dir; NULL = verified against the
+ * key that came with each, and not pinned: for verbs that run nothing. */
 int sg_mounts_from_directories(struct sg_mounts **ret, const char *const *dirs, size_t n,
 	const char *pins_dir, struct sg_error *err);
 void sg_mounts_destroy(struct sg_mounts *m);

@@ -201,6 +201,8 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 
 const struct sg_node_kind sg_kind_classify_embedding = {
 	.spec = {.name = "classify_embedding",
+		.file_key = "examples_file",
+		.value_key = "examples",
 		.config_schema =
 			"{\"type\":\"object\",\"required\":[\"input\",\"out\",\"examples\"],"
 			"\"additionalProperties\":false,\"properties\":{"

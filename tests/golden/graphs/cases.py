@@ -24,6 +24,9 @@ class Case:
     refused: str = ""  # part of the message, for graphs that cannot run here
     why: str = ""  # the one reason, for the table
     note: str = ""
+    files: dict = field(default_factory=dict)  # beside the graph, by name
+    flags: tuple = ()  # of stargraph run
+    volatile: tuple = ()  # state fields that hold times and ids
 
 
 HEAD = 'ir_version: "1.0.0"\nid: "run:restated"\n'
@@ -227,6 +230,109 @@ RUN += [
 ]
 
 SMITHS = ("adapter", "graph", "ml", "node", "pack", "plugin", "skill", "store", "tool", "trigger")
+ROUTE = "rounds: int, phase_verdict: {type: str, default: pending}, message: str"
+CYCLIC = (
+    f"state_schema: {{{ROUTE}}}\n"
+    + """nodes:
+  - id: work
+    kind: set
+    config: {clips: {rounds: "(+ ?rounds 1)", phase_verdict: "(if (>= (+ ?rounds 1) 2) then sufficient else refine)"}}
+  - {id: finish, kind: template, config: {template: "finished after {rounds} rounds", out: message}}
+rules:
+"""
+)
+CYCLIC_TEXT = """  - {id: r-work-refine, when: '?n <- (node-id (id work)) (phase_verdict (value "refine"))', then: [{kind: goto, target: work}]}
+  - {id: r-work-sufficient, when: '?n <- (node-id (id work)) (phase_verdict (value "sufficient"))', then: [{kind: goto, target: finish}]}
+  - {id: r-finish-halt, when: "?n <- (node-id (id finish))", then: [{kind: halt, reason: "cyclic fixture complete"}]}
+"""
+CYCLIC_SUGAR = """  - {id: r-work-refine, when: {node: work, phase_verdict: refine}, then: [{kind: goto, target: work}]}
+  - {id: r-work-sufficient, when: {node: work, phase_verdict: sufficient}, then: [{kind: goto, target: finish}]}
+  - {id: r-finish-halt, when: {node: finish}, then: [{kind: halt, reason: "cyclic fixture complete"}]}
+"""
+CYCLED = {"rounds": 2, "phase_verdict": "sufficient", "message": "finished after 2 rounds"}
+INSIDE = ("inner-loop/work", "inner-loop/work", "inner-loop/finish", "inner-loop")
+
+
+def mounted(schema, config=""):
+    return (
+        HEAD
+        + f"state_schema: {{{schema}}}\n"
+        + f"nodes: [{{id: inner-loop, kind: subgraph, spec: cyclic-graph.yaml{config}}}]\n"
+    )
+
+
+def loop_case(what, schema, state, config="", note="", **more):
+    """The original's tests of a routed subgraph, each over its cyclic graph."""
+    return Case(
+        f"tests/integration/test_subgraph_rule_routing.py ({what})",
+        mounted(schema, config),
+        files={"cyclic-graph.yaml": HEAD + CYCLIC + CYCLIC_TEXT},
+        state=state,
+        note=note,
+        **more,
+    )
+
+
+RUN += [
+    *[
+        Case(
+            f"tests/fixtures/{name}.yaml",
+            HEAD + CYCLIC + rules,
+            path=("work", "work", "finish"),
+            state=CYCLED,
+            reason="cyclic fixture complete",
+            note="its two Python nodes written as set and template",
+        )
+        for name, rules in (("cyclic-graph", CYCLIC_TEXT), ("cyclic-graph-sugar", CYCLIC_SUGAR))
+    ],
+    loop_case("child rules loop then halt", ROUTE, CYCLED, path=INSIDE),
+    loop_case(
+        "projection maps rename fields",
+        "loop_count: {type: int, default: 5}, summary: str",
+        {"loop_count": 2, "summary": "finished after 2 rounds"},
+        ", config: {inputs: {message: summary}, outputs: {summary: message, loop_count: rounds}}",
+        path=INSIDE,
+    ),
+    loop_case("shared names only", "message: str", {"message": "finished after 2 rounds"}, path=INSIDE),
+    loop_case(
+        "max_steps exceeded",
+        ROUTE,
+        {"rounds": 1, "phase_verdict": "refine", "message": ""},
+        ", config: {max_steps: 1}",
+        path=("inner-loop/work",),
+        status="failed",
+        note="fails with subgraph-steps; the state shown is the inner graph's",
+    ),
+    Case(
+        "docs/reference/nodes/subgraph.md (sequential)",
+        HEAD
+        + "state_schema: {task: str, draft: str, answer: str}\n"
+        + "nodes: [{id: outer, kind: subgraph, spec: child.yaml}]\n",
+        files={
+            "child.yaml": HEAD
+            + "nodes:\n  - {id: one, kind: template, config: {template: \"draft of {task}\", out: draft}}\n"
+            + "  - {id: two, kind: template, config: {template: \"{draft}, done\", out: answer}}\n"
+        },
+        inputs={"task": "x"},
+        path=("outer/one", "outer/two", "outer"),
+        state={"task": "x", "draft": "draft of x", "answer": "draft of x, done"},
+        note="a graph without a state_schema works on the outer one's",
+    ),
+    Case(
+        "docs/reference/nodes/write-artifact.md",
+        HEAD
+        + "state_schema: {record_bytes: bytes, artifact_ref: dict}\n"
+        + "nodes: [{id: write_record, kind: write_artifact, config: {content_field: record_bytes, name: r.json, "
+        + "content_type: application/json, encoding: base64}}]\n",
+        inputs={"record_bytes": "e30="},
+        flags=("--allow-side-effects",),
+        path=("write_record",),
+        state={"record_bytes": "e30="},
+        volatile=("artifact_ref",),
+        note="in 0.8.0 the node always fails",
+    ),
+]
+
 CANNOT = [
     Case(
         "examples/research-bot.yaml",
@@ -258,8 +364,6 @@ CANNOT = [
         for s in ("approval", "digest", "extract", "foundry", "shipwright", "sql_analyst", "triage")
     ],
     python_class("src/stargraph/rl/gauntlet/eval-graph.yaml"),
-    python_class("tests/fixtures/cyclic-graph.yaml", note="its routing runs: see test_when_sugar"),
-    python_class("tests/fixtures/cyclic-graph-sugar.yaml", note="its routing runs: see test_when_sugar"),
     python_class("tests/fixtures/std-tool-graph.yaml", note="and a tool of the original's registry"),
     *[
         Case(
@@ -277,8 +381,15 @@ CANNOT = [
         HEAD
         + "nodes: [{id: source, kind: passthrough}, {id: write_record, kind: write_artifact}]\n"
         + "state_schema: {agent_id: str, record_bytes: bytes}\n",
-        refused='unknown kind "write_artifact"',
-        why="kind write_artifact is not in this build",
+        refused='required property "content_',
+        why="not runnable in the original either: write_artifact and interrupt without their config",
+    ),
+    Case(
+        "tests/integration/test_subgraph_rule_routing.py (inputs map to a missing field)",
+        mounted("message: str", ", config: {inputs: {message: nope}}"),
+        files={"cyclic-graph.yaml": HEAD + CYCLIC + CYCLIC_TEXT},
+        refused='has no state field "nope"',
+        why="fails loudly there too, when it runs; here when it is loaded",
     ),
     Case(
         "tests/fixtures/training-subgraph.yaml",

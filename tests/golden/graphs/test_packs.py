@@ -123,3 +123,36 @@ def test_two_packs_share_a_fact(place):
     assert summary(run(place, 0, *both))["reason"] == "nothing to pay"
     assert summary(run(place, 500, *both))["reason"] == "500 is too much"
     assert summary(run(place, 50, *both))["path"] == ["look", "pay"]
+
+
+def test_compile_simulate_and_inspect_see_the_packs(place):
+    signed_pack(place)
+    (place / "f.yaml").write_text("look: {amount: 500}\npay: {}\n")
+    for verb in (("compile",), ("simulate", "--fixtures", "f.yaml"), ("run", "--inspect")):
+        p = command(place, verb[0], "g.yaml", *verb[1:])
+        assert p.returncode == 2 and 'g.yaml:5:14: pack "no-pay" is not installed here' in p.stderr, p
+    first = command(place, "compile", "g.yaml", "--pack", "no-pay").stdout.splitlines()[0]
+    p = command(place, "run", "g.yaml", "--pack", "no-pay", "-i", "amount=500", "--summary-json")
+    run = json.loads(p.stdout)
+    assert run["reason"] == "500 is too much"
+    steps = json.loads(command(place, "inspect", run["run_id"], "--json").stdout)
+    assert first == f"# graph_hash: {steps[0]['graph_hash']}"
+    for args in (("simulate", "g.yaml", "--fixtures", "f.yaml"), ("run", "g.yaml", "--inspect", "-i", "amount=500")):
+        p = command(place, *args, "--pack", "no-pay")
+        assert p.returncode == 0, p.stderr
+        assert "  rule=no-pay/veto fired=True" in p.stdout and 'end="halted: 500 is too much"' in p.stdout
+    p = command(place, "run", "g.yaml", "--inspect", "--pack", "no-pay")
+    assert "path=[look,pay]" in p.stdout
+    assert sorted(f.name for f in place.iterdir() if f.is_dir()) == [".stargraph", "no-pay"]
+
+
+def test_a_pack_inside_a_subgraph_is_part_of_the_hash(place):
+    signed_pack(place)
+    (place / "outer.yaml").write_text(
+        'ir_version: "1.0.0"\nid: "graph:outer"\nstate_schema: {amount: int}\n'
+        "nodes: [{id: sub, kind: subgraph, spec: g.yaml}]\n")
+    first = command(place, "compile", "outer.yaml", "--pack", "no-pay").stdout.splitlines()[0]
+    p = command(place, "run", "outer.yaml", "--pack", "no-pay", "-i", "amount=500", "--summary-json")
+    assert json.loads(p.stdout)["path"] == ["sub/look", "sub"]
+    signed_pack(place, rules=RULES + "; changed\n")
+    assert command(place, "compile", "outer.yaml", "--pack", "no-pay").stdout.splitlines()[0] != first
