@@ -119,17 +119,11 @@ static int admit_edge(struct sg_conn *c, const struct sg_head *h, struct sg_prin
 }
 
 /* The certificate was verified at the handshake; whether it is still good is asked each time. */
-static int admit_direct(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret,
+static int from_certificate(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret,
 	int *ret_status, struct sg_error *err)
 {
 	struct sg_server *s = c->server;
 	struct sg_error why;
-	if (h->identity) {
-		char text[128];
-		(void)snprintf(text, sizeof(text), "identity header refused at the direct door: %s",
-			*h->alias ? h->alias : "x-client-cert-*");
-		return refused(err, ret_status, 400, "identity_alias", text);
-	}
 	if (c->fixed) {
 		*ret = sg_principal_ref(c->fixed);
 		return 0;
@@ -154,6 +148,19 @@ static int admit_direct(struct sg_conn *c, const struct sg_head *h, struct sg_pr
 	c->principal = sg_principal_ref(*ret);
 	c->generation = s->generation;
 	return 0;
+}
+
+/* Whoever sends an identity header here is refused; the record says who it was. */
+static int admit_direct(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret,
+	int *ret_status, struct sg_error *err)
+{
+	char text[128];
+	int r = from_certificate(c, h, ret, ret_status, err);
+	if (r < 0 || !h->identity)
+		return r;
+	(void)snprintf(text, sizeof(text), "identity header refused at the direct door: %s",
+		*h->alias ? h->alias : "x-client-cert-*");
+	return refused(err, ret_status, 400, "identity_alias", text);
 }
 
 int sg_admit(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, int *ret_status,

@@ -138,7 +138,7 @@ static void refuse(struct ticket *t, struct sg_request *r, int status, const str
 		.fingerprint = t->conn->peer.fingerprint ? t->conn->peer.fingerprint : "",
 		.san = "",
 		.door = doors[t->conn->door->kind]};
-	r->identity = &t->anonymous;
+	r->identity = t->principal ? &t->principal->id : &t->anonymous;
 	sg_api_refuse(t->server->api, r, status, why->kind, why->text, answer, t);
 }
 

@@ -18,21 +18,27 @@ static const char *const edge_names[SG_EDGE_HEADERS] = {
 	[SG_EDGE_XFCC] = "x-forwarded-client-cert",
 };
 
-/* Beginnings of names that some proxy somewhere uses for a client's certificate. */
-static const char *const alias_prefixes[] = {
-	"x-client-cert",
-	"x-forwarded-client-cert",
-	"x-forwarded-tls-client",
-	"x-stargraph-edge",
-	"x-ssl-client",
-	"x-ssl-cert",
-	"x-client-dn",
-	"x-client-verify",
-	"x-amzn-mtls",
-	"x-arr-clientcert",
-	"ssl-client",
-	"client-cert",
+#define SQUEEZED 24 /* characters of a name that are looked at */
+
+/* Beginnings of names that some proxy somewhere uses for a client's certificate, of letters and
+ * digits alone: one rule with the nginx module (ngx_http_stargraph_headers.c). */
+static const char *const aliases[] = {
+	"xclientcert",
+	"xforwardedclientcert",
+	"xstargraphedge",
+	"clientcert", /* RFC 9440 */
+	"xforwardedtlsclient",
+	"xsslclient",
+	"xsslcert",
+	"xclientdn",
+	"xclientverify",
+	"xamznmtls",
+	"xarrclientcert",
+	"sslclient",
 };
+
+/* Headers whose value lists names of headers, which a proxy would drop or add. */
+static const char *const listings[] = {"connection", "proxy-connection", "trailer"};
 
 struct counts {
 	unsigned host, length, encoding;
@@ -55,26 +61,25 @@ static bool same(struct sg_text t, const char *word)
 	return strlen(word) == t.len && strncasecmp(t.data, word, t.len) == 0;
 }
 
-/* Compares the beginning of a name, with '_' read as '-' and case ignored. */
-static bool begins(struct sg_text name, const char *prefix)
-{
-	size_t i = 0;
-	for (; prefix[i]; i++) {
-		if (i == name.len)
-			return false;
-		char c = name.data[i];
-		c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-		if (c != prefix[i])
-			return false;
-	}
-	return true;
-}
-
+/* "_X-Client.Cert-SUBJECT" is one: case and everything but letters and digits is ignored. */
 static bool is_alias(struct sg_text name)
 {
-	for (size_t i = 0; i < SG_ARRAY_LEN(alias_prefixes); i++)
-		if (begins(name, alias_prefixes[i]))
+	char squeezed[SQUEEZED];
+	size_t n = 0;
+	for (size_t i = 0; i < name.len && n < sizeof(squeezed); i++) {
+		char c = name.data[i];
+		c = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')))
+			continue;
+		if (n == 0 && c != 'x' && c != 'c' && c != 's')
+			return false;
+		squeezed[n++] = c;
+	}
+	for (size_t i = 0; i < SG_ARRAY_LEN(aliases); i++) {
+		size_t len = strlen(aliases[i]);
+		if (n >= len && memcmp(squeezed, aliases[i], len) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -137,14 +142,14 @@ static int read_framing(
 }
 
 /* A header listed in Connection would be dropped by a proxy behind us, or was meant to be. */
-static void read_connection(struct sg_head *h, struct sg_text value)
+static void read_listing(struct sg_head *h, struct sg_text value)
 {
 	const char *p = value.data, *end = value.data + value.len;
 	while (p < end) {
 		while (p < end && (*p == ' ' || *p == '\t' || *p == ','))
 			p++;
 		const char *start = p;
-		while (p < end && *p != ',' && *p != ' ' && *p != '\t')
+		while (p < end && *p != ',')
 			p++;
 		struct sg_text word = {start, (size_t)(p - start)};
 		if (word.len && is_alias(word))
@@ -154,10 +159,11 @@ static void read_connection(struct sg_head *h, struct sg_text value)
 
 static void read_identity(struct sg_head *h, struct sg_text name, struct sg_text value)
 {
-	if (same(name, "connection")) {
-		read_connection(h, value);
-		return;
-	}
+	for (size_t i = 0; i < SG_ARRAY_LEN(listings); i++)
+		if (same(name, listings[i])) {
+			read_listing(h, value);
+			return;
+		}
 	if (!is_alias(name))
 		return;
 	h->identity = true;

@@ -34,9 +34,10 @@ enum sg_edge_header {
 struct sg_head {
 	struct sg_text method, target;
 	struct sg_text edge[SG_EDGE_HEADERS];
-	/* A name that another header could be taken for an identity header by: another case is the
-	 * same header; '_' for '-', a known name of other proxies, a second one of the same name,
-	 * or a mention in Connection. Empty when there is none. */
+	/* A name that could be taken for an identity header's: another case is the same header; one
+	 * that is equal when all but letters and digits is ignored, a known name of other proxies,
+	 * a second one of the same name, or a mention in Connection, Proxy-Connection or Trailer.
+	 * Empty when there is none. */
 	char alias[64];
 	bool identity; /* any identity header or alias at all: a client of the direct door has none
 			*/

@@ -125,8 +125,8 @@ void sg_door_attach_tls(struct sg_tls *t);
 /* handler.c */
 void sg_handler_setup(struct sg_server *s);
 
-/* admit.c: who asks. Positive outcome 1: refused already, *ret_status, ret->kind and ret->text say
- * how; else *ret is a reference. */
+/* admit.c: who asks, a reference. Positive outcome 1: refused, *ret_status, err->kind and err->text
+ * say how; *ret is set if it is known who was refused. */
 int sg_admit(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, int *ret_status,
 	struct sg_error *err);
 

@@ -84,12 +84,15 @@ def test_old_versions_are_refused(direct, certs):
 def test_identity_headers_are_refused_and_audited(direct, certs):
     for header in ("X-Client-Cert-Subject: CN=root", "x_client_cert_subject: CN=root",
                    "X-Forwarded-Client-Cert: Subject=\"CN=root\"", "X-SSL-Client-DN: CN=root",
-                   "Connection: keep-alive, X-Client-Cert-Subject", "X-Stargraph-Edge-Mac: v1"):
+                   "Connection: keep-alive, X-Client-Cert-Subject", "X-Stargraph-Edge-Mac: v1",
+                   "XClientCertSubject: CN=root", "_X-Client-Cert-Subject: CN=root",
+                   "Trailer: X-Client-Cert-Subject"):
         with connect(direct, certs, certs.alice) as c:
             r = c.get("/v1/runs", [header])
         assert r.status == 400, header
         last = direct.audit()[-1]
         assert last["type"] == "refused" and last["payload"]["kind"] == "identity_alias"
+        assert last["actor"] == ALICE, "who forged is known: the certificate was verified"
 
 
 def test_resumption_keeps_the_identity(direct, certs):

@@ -119,7 +119,15 @@ static void aliases_are_seen(void **state)
 		"X_Forwarded_Client_Cert: x",
 		"X-Amzn-Mtls-Clientcert-Subject: CN=root",
 		"X-ARR-ClientCert: pem",
+		"XClientCertSubject: CN=root",
+		"_X-Client-Cert-Subject: CN=root",
+		"X.Client!Cert~Subject: CN=root",
+		"XSSLClientCert: pem",
+		"ClientCert: pem",
 		"Connection: close, X-Client-Cert-Subject",
+		"Connection: close, _XClientCertSubject",
+		"Proxy-Connection: X-Client-Cert-Subject",
+		"Trailer: X-Client-Cert-Subject",
 		"Connection: close\r\nConnection: x_client_cert_issuer",
 		"X-Stargraph-Edge: 1",
 	};
@@ -137,6 +145,7 @@ static void other_headers_are_no_aliases(void **state)
 {
 	static const char *const lines[] = {"X-Client-Id: 7", "X-Client: a", "Client: a",
 		"X-Forwarded-For: 1.2.3.4", "X-SSL: on", "Connection: keep-alive, Upgrade",
+		"Trailer: Expires", "Xylo-Client-Cert: a", "-: a",
 		"Cookie: x-client-cert-subject=1"};
 	(void)state;
 	for (size_t i = 0; i < SG_ARRAY_LEN(lines); i++) {
