@@ -4,6 +4,7 @@ import re
 
 import pytest
 from nginx import MODULE, Nginx, give
+from pki import name as x509_name
 from sites import module_site, tls
 from tlsclient import Connection, get, send
 
@@ -338,6 +339,45 @@ def test_http_level_is_inherited_and_overridden(pki, backend, tmp):
     with Nginx(tmp, conf) as n:
         r = get(n.port, "/", pki.ca.cert, pki.alice.pair)
         assert dict(json.loads(r.body)["headers"])["X-Client-Cert-Subject"] == "CN=alice,O=Test"
+
+
+MERGED = {  # what stands in http, what in the server; is the CRL, the report, the MAC in force?
+    "all inherited": ("CRL REPORT MAC", "", (True, True, True)),
+    "own CRL over another": ("OTHER REPORT MAC", "CRL", (True, True, True)),
+    "own report over another": ("CRL ELSEWHERE", "REPORT", (True, True, False)),
+    "none": ("", "", (False, False, False)),
+    "all of its own": ("", "CRL REPORT MAC", (True, True, True)),
+}
+
+
+@pytest.mark.parametrize("case", MERGED)
+def test_servers_inherit_each_directive_by_itself(pki, backend, tmp, case):
+    key = tmp / "mac.key"
+    key.write_text("00" * 32)
+    key.chmod(0o600)
+    give(key)
+    gone = pki.ca.client("merge", x509_name(("O", "Test"), ("CN", "gone")))
+    clean = pki.ca.write_crl(f"{tmp}/clean.crl")
+    theirs = pki.ca.write_crl(f"{tmp}/theirs.crl", extra_serials=[gone.x509.serial_number])
+    words = {"CRL": f"stargraph_crl {theirs};", "OTHER": f"stargraph_crl {clean};",
+             "REPORT": "stargraph_report /refused;", "ELSEWHERE": "stargraph_report /elsewhere;",
+             "MAC": f"stargraph_mac_key {key};"}
+    outer, inner, (crl, report, mac) = MERGED[case]
+
+    def lines(names):
+        return " ".join(words[w] for w in names.split())
+
+    conf = lines(outer) + module_site(pki, f"unix:{backend.path}", extra=lines(inner), report=False,
+                                      locations="""location = /refused { internal; proxy_method GET;
+            proxy_pass http://core/edge/refused; }""")
+    backend.clear()
+    with Nginx(tmp / "n", conf) as n:
+        assert get(n.port, "/", pki.ca.cert, pki.alice.pair).status == 200
+        assert bool(backend.requests()[0].all("X-Stargraph-Edge-Mac")) == mac
+        assert (get(n.port, "/", pki.ca.cert, gone.pair).alert == "certificate revoked") == crl
+        backend.clear()
+        assert get(n.port, "/", pki.ca.cert, pki.alice.pair, ["X-Client-Cert: x"]).status == 400
+        assert bool(backend.requests()) == report
 
 
 LINT = {

@@ -143,3 +143,19 @@ class Ca(Cert):
         _write(path + ".new", crl.public_bytes(enc), 0o644)
         os.rename(path + ".new", path)
         return path
+
+    def write_ocsp(self, cert, path, good=True):
+        """A responder's answer about a certificate of ours, DER, by rename."""
+        from cryptography.x509 import ocsp
+        now = datetime.datetime.utcnow()
+        r = ocsp.OCSPResponseBuilder().add_response(
+            cert=cert.x509, issuer=self.x509, algorithm=hashes.SHA1(),
+            cert_status=ocsp.OCSPCertStatus.GOOD if good else ocsp.OCSPCertStatus.REVOKED,
+            this_update=now - datetime.timedelta(minutes=1),
+            next_update=now + datetime.timedelta(days=1),
+            revocation_time=None if good else now, revocation_reason=None,
+        ).responder_id(ocsp.OCSPResponderEncoding.HASH, self.x509).certificates([self.x509]).sign(
+            self.private, hashes.SHA256())
+        _write(path + ".new", r.public_bytes(serialization.Encoding.DER), 0o644)
+        os.rename(path + ".new", path)
+        return path
