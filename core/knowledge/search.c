@@ -10,10 +10,6 @@
 #include "knowledge/doc.h"
 #include "knowledge/index.h"
 
-/* Each branch of a hybrid search ranks this many, so that an id which both find in their middle is
- * not lost. */
-#define BRANCH_DEPTH 50
-
 static const char *const modes[] = {"vector", "text", "hybrid"};
 
 int sg_know_mode_parse(const char *name, enum sg_know_mode *ret, struct sg_error *err)
@@ -132,10 +128,9 @@ static int hybrid(const struct sg_know_index *x, struct sg_txn *t, const struct 
 	const uint64_t *bits, json_t **ret, struct sg_error *err)
 {
 	json_t *lists[2] = {NULL, NULL};
-	size_t depth = q->k > BRANCH_DEPTH ? q->k : BRANCH_DEPTH;
-	int r = branch(x, t, q, bits, false, depth, q->with_text, &lists[0], err);
+	int r = branch(x, t, q, bits, false, q->k, q->with_text, &lists[0], err);
 	if (r == 0)
-		r = branch(x, t, q, bits, true, depth, q->with_text, &lists[1], err);
+		r = branch(x, t, q, bits, true, q->k, q->with_text, &lists[1], err);
 	if (r == 0)
 		r = sg_know_fuse(lists, 2, q->k, ret, err);
 	json_decref(lists[0]);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "embed/unicode.h"
 #include "knowledge/internal.h"
+#include "knowledge/stem.h"
 
 /* Sorted. */
 static const char *const empty_words[] = {"a", "about", "an", "and", "are", "as", "at", "be",
@@ -30,27 +31,6 @@ static int compare(const void *key, const void *entry)
 	return strcmp(key, *(const char *const *)entry);
 }
 
-static bool ends(const struct word *w, const char *with)
-{
-	size_t n = strlen(with);
-	return w->n >= n && memcmp(w->text + w->n - n, with, n) == 0;
-}
-
-static void stem(struct word *w)
-{
-	if (w->n < 4)
-		return;
-	if (ends(w, "ies") && !ends(w, "eies") && !ends(w, "aies")) {
-		w->n -= 2;
-		w->text[w->n - 1] = 'y';
-	} else if (ends(w, "es") && !ends(w, "aes") && !ends(w, "ees") && !ends(w, "oes")) {
-		w->n -= 1;
-	} else if (ends(w, "s") && !ends(w, "us") && !ends(w, "ss")) {
-		w->n -= 1;
-	}
-	w->text[w->n] = '\0';
-}
-
 static void end_word(struct word *w)
 {
 	if (!w->n)
@@ -58,7 +38,8 @@ static void end_word(struct word *w)
 	w->text[w->n] = '\0';
 	if (!bsearch(w->text, empty_words, SG_ARRAY_LEN(empty_words), sizeof(*empty_words),
 		    compare)) {
-		stem(w);
+		w->n = sg_know_stem(w->text, w->n);
+		w->text[w->n] = '\0';
 		w->each(w->ctx, w->text, w->n);
 	}
 	w->n = 0;
