@@ -154,6 +154,8 @@ void sg_route_embeddings(struct sg_call *c);
 void sg_route_embed(struct sg_call *c);
 void sg_route_tokenize(struct sg_call *c);
 void sg_route_info(struct sg_call *c);
+/* stores.c: has this identity what a run of the graph needs? False: the call has been answered. */
+bool sg_call_may_run(struct sg_call *c, const char *graph_id);
 void sg_route_stores(struct sg_call *c);
 void sg_route_store(struct sg_call *c);
 void sg_route_documents(struct sg_call *c);

@@ -112,12 +112,14 @@ void sg_route_start_run(struct sg_call *c)
 			"header and body");
 		return;
 	}
+	const char *graph_id = json_string_value(json_object_get(c->body, "graph_id"));
+	if (!sg_call_may_run(c, graph_id))
+		return;
 	arm(c);
 	json_t *params = json_object_get(c->body, "params");
 	char run_id[SG_RUN_ID_TEXT];
-	int r = sg_engine_start(c->api->engine,
-		json_string_value(json_object_get(c->body, "graph_id")), params, false, &who, key,
-		started, c->deadline_us ? settled : NULL, c, run_id, &err);
+	int r = sg_engine_start(c->api->engine, graph_id, params, false, &who, key, started,
+		c->deadline_us ? settled : NULL, c, run_id, &err);
 	if (r < 0) {
 		sg_call_error(c, &err);
 		return;

@@ -22,6 +22,28 @@ static bool may(const struct sg_call *c, const char *store, const char *what, ch
 	return sg_identity_has(c->id, ret_capability) || sg_identity_has(c->id, any);
 }
 
+bool sg_call_may_run(struct sg_call *c, const char *graph_id)
+{
+	json_auto_t *needs = NULL;
+	struct sg_error err;
+	size_t i;
+	const json_t *one;
+	if (sg_engine_needs(c->api->engine, graph_id, &needs, &err) < 0) {
+		sg_call_error(c, &err);
+		return false;
+	}
+	json_array_foreach (needs, i, one) {
+		const char *need = json_string_value(one);
+		const char *any =
+			strcmp(need + strlen(need) - 5, "write") == 0 ? "db.*:write" : "db.*:read";
+		if (sg_identity_has(c->id, need) || sg_identity_has(c->id, any))
+			continue;
+		sg_call_deny(c, need);
+		return false;
+	}
+	return true;
+}
+
 /* False: the call has been answered. */
 static bool allowed(struct sg_call *c, const char *what)
 {
@@ -125,7 +147,7 @@ void sg_route_search(struct sg_call *c)
 	const json_t *text = json_object_get(c->body, "query"), *k = json_object_get(c->body, "k");
 	const char *mode = json_string_value(json_object_get(c->body, "mode"));
 	struct sg_know_query q = {.store = c->run_id,
-		.mode = SG_KNOW_MODE_HYBRID,
+		.mode = SG_KNOW_MODE_BEST,
 		.text = json_string_value(text),
 		.text_len = json_string_length(text),
 		.filter = json_object_get(c->body, "filter"),

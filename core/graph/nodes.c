@@ -27,13 +27,12 @@ static const char *successor(const char *kind)
 		{"dspy", "llm"},
 		{"react", "llm"},
 		{"rag", "llm"},
-		{"retrieval", "tool"},
 		{"code", "tool"},
 		{"ml", "classify_embedding"},
 		{"broker", "tool"},
 		{"nautilus", "tool"},
-		{"memory_write", "tool"},
-		{"memory-write", "tool"},
+		{"memory_write", "remember"},
+		{"memory-write", "remember"},
 		{"mcp", "tool"},
 	};
 	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++)

@@ -22,7 +22,12 @@ int sg_know_indexes_create(struct sg_know_indexes **ret, uint64_t limit, struct 
 void sg_know_indexes_destroy(struct sg_know_indexes *x);
 uint64_t sg_know_indexes_bytes(const struct sg_know_indexes *x);
 
-enum sg_know_mode { SG_KNOW_MODE_VECTOR, SG_KNOW_MODE_TEXT, SG_KNOW_MODE_HYBRID };
+enum sg_know_mode {
+	SG_KNOW_MODE_VECTOR,
+	SG_KNOW_MODE_TEXT,
+	SG_KNOW_MODE_HYBRID,
+	SG_KNOW_MODE_BEST, /* the engine's: hybrid where there are vectors, else text */
+};
 int sg_know_mode_parse(const char *name, enum sg_know_mode *ret, struct sg_error *err);
 
 struct sg_know_query {

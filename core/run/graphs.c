@@ -67,7 +67,7 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 		return sg_error_nomem(err);
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		const struct sg_node *n = &g->nodes[i];
-		struct sg_kind_load l = {p->engine->embedder, g, n};
+		struct sg_kind_load l = {p->engine->embedder, g, n, p->engine};
 		p->kinds[i] = sg_kind_find(n->kind);
 		if (!p->kinds[i])
 			return sg_error_set(err, SG_EINVALID, NULL,

@@ -170,11 +170,6 @@ static void free_search(struct search *s)
 	free(s);
 }
 
-static void drop_search(struct sg_know_job *j)
-{
-	free_search((struct search *)j);
-}
-
 static int do_search(
 	struct sg_know_job *j, struct sg_know_indexes *x, struct sg_txn *t, struct sg_error *err)
 {
@@ -197,6 +192,13 @@ static void tell_search(struct search *s, const struct sg_error *err)
 static void search_done(struct sg_know_job *j, const struct sg_error *err)
 {
 	tell_search((struct search *)j, err);
+}
+
+static void drop_search(struct sg_know_job *j)
+{
+	struct sg_error err;
+	(void)sg_error_set(&err, SG_EBUSY, "stopping", "the engine is stopping");
+	tell_search((struct search *)j, &err);
 }
 
 static void query_embedded(
@@ -242,10 +244,26 @@ static struct search *copy_query(struct sg_engine *e, const struct sg_know_query
 	return s;
 }
 
+static int best_mode(
+	struct sg_engine *e, const char *store, enum sg_know_mode *ret, struct sg_error *err)
+{
+	sg_autotxn *t = NULL;
+	struct sg_know_info info;
+	int r = sg_txn_begin(e->store, false, &t, err);
+	if (r == 0)
+		r = sg_know_open(t, store, &info, err);
+	if (r == 0)
+		*ret = info.provider == SG_KNOW_VECTOR ? SG_KNOW_MODE_HYBRID : SG_KNOW_MODE_TEXT;
+	return r;
+}
+
 int sg_engine_search(struct sg_engine *e, const struct sg_know_query *q, sg_search_callback done,
 	void *ctx, struct sg_error *err)
 {
+	enum sg_know_mode mode = q->mode;
 	int r = sg_know_check_filter(q->filter, err);
+	if (r == 0 && mode == SG_KNOW_MODE_BEST)
+		r = best_mode(e, q->store, &mode, err);
 	if (r < 0)
 		return r;
 	struct search *s = copy_query(e, q);
@@ -253,7 +271,8 @@ int sg_engine_search(struct sg_engine *e, const struct sg_know_query *q, sg_sear
 		return sg_error_nomem(err);
 	s->cb = done;
 	s->ctx = ctx;
-	if (q->mode != SG_KNOW_MODE_TEXT && !q->vector && q->text)
+	s->q.mode = mode;
+	if (mode != SG_KNOW_MODE_TEXT && !q->vector && q->text)
 		r = sg_engine_embed(e, s->q.text, s->q.text_len, 0, query_embedded, s, err);
 	else
 		r = sg_knowledge_submit(e, &s->job, err);
@@ -284,7 +303,7 @@ void sg_knowledge_stop(struct sg_engine *e)
 	drop_all(k->queue);
 	drop_all(k->done);
 	while (k->searches)
-		free_search(k->searches);
+		drop_search(&k->searches->job);
 	sg_documents_drop(e);
 	sg_know_indexes_destroy(k->indexes);
 	(void)pthread_cond_destroy(&k->wake);

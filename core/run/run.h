@@ -209,6 +209,9 @@ int sg_engine_documents(struct sg_engine *e, const char *store, const json_t *do
 	const json_t *deletes, const struct sg_caller *who, sg_documents_callback done, void *ctx,
 	struct sg_error *err);
 /* {"name","provider","items","generation"[,"metric","model"]} of each store, or of one. */
+/* The capabilities that runs of a graph need for its stores: ["db.<name>:read", …]. */
+int sg_engine_needs(
+	const struct sg_engine *e, const char *graph_id, json_t **ret, struct sg_error *err);
 int sg_engine_stores(struct sg_engine *e, const char *name, json_t **ret, struct sg_error *err);
 
 #endif

