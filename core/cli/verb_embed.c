@@ -264,8 +264,11 @@ static int open_output(struct run *r, const struct options *o, struct sg_error *
 	if (fd < 0 && errno == EEXIST)
 		return sg_error_set(err, SG_ECONFLICT, NULL,
 			"%s exists; --resume continues it, or remove it first", o->output);
-	if (fd < 0)
-		return sg_error_errno(err, errno, "cannot open %s", o->output);
+	if (fd < 0) {
+		(void)sg_error_errno(err, errno, "cannot open the output %s", o->output);
+		err->code = SG_EINVALID;
+		return -SG_EINVALID;
+	}
 	r->out = fdopen(fd, "r+");
 	if (!r->out) {
 		(void)close(fd);
@@ -277,8 +280,11 @@ static int open_output(struct run *r, const struct options *o, struct sg_error *
 static int open_input(struct run *r, const struct options *o, struct sg_error *err)
 {
 	int fd = o->input ? open(o->input, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (fd < 0)
-		return sg_error_errno(err, errno, "cannot open %s", o->input);
+	if (fd < 0) {
+		(void)sg_error_errno(err, errno, "cannot open the input %s", o->input);
+		err->code = SG_EINVALID; /* a wrong argument: exit 2 */
+		return -SG_EINVALID;
+	}
 	sg_lines_init(&r->in, fd, o->input ? o->input : "input", LINE_BYTES);
 	struct stat st;
 	bool sized = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
@@ -289,11 +295,11 @@ static int open_input(struct run *r, const struct options *o, struct sg_error *e
 static int start(struct run *r, const struct options *o, struct sg_error *err)
 {
 	sg_autofree char *dir = NULL;
-	int status = sg_cli_find_model(o->model, &dir, err);
+	int status = open_input(r, o, err);
+	if (status == 0)
+		status = sg_cli_find_model(o->model, &dir, err);
 	if (status == 0)
 		status = sg_embedder_load(&r->e, dir, o->kernel, false, err);
-	if (status == 0)
-		status = open_input(r, o, err);
 	if (status == 0)
 		status = open_output(r, o, err);
 	if (status < 0)

@@ -74,7 +74,7 @@ struct sg_model_info {
 	size_t repacked_bytes;
 };
 
-/* Verifies (pinned SHA-256: kind "EmbeddingModelHashMismatch", SG_EREFUSED), maps, checks every
+/* Verifies (pinned SHA-256: kind "EmbeddingModelHashMismatch", SG_EREFUSED), reads, checks every
  * header field and repacks. kernel NULL or "auto" = by CPUID. unpinned: accept other hashes (tests
  * only; never in serve). */
 int sg_embedder_load(struct sg_embedder **ret, const char *dir, const char *kernel, bool unpinned,

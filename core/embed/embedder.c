@@ -41,18 +41,20 @@ static int load(struct sg_embedder *e, const char *dir, const char *kernel_name,
 	int r = sg_kernel_select(&kernel, kernel_name, err);
 	if (r < 0)
 		return r;
-	r = sg_model_check(dir, unpinned, err);
-	if (r < 0)
-		return r;
-	r = sg_tokenizer_load(&e->tokenizer, dir, unpinned, e->info.tokenizer_sha256, err);
-	if (r < 0)
-		return r;
+	/* The weights first: the rest is done while they are hashed. */
 	r = sg_weights_open(&e->weights, dir, unpinned, err);
+	if (r == 0)
+		r = sg_plan_create(&e->plan, e->weights, kernel, err);
+	if (r == 0)
+		r = sg_model_check(dir, unpinned, err);
+	if (r == 0)
+		r = sg_tokenizer_load(&e->tokenizer, dir, unpinned, e->info.tokenizer_sha256, err);
+	if (r == 0)
+		r = sg_weights_verify(e->weights, dir, unpinned, err);
 	if (r < 0)
 		return r;
-	r = sg_plan_create(&e->plan, e->weights, kernel, err);
-	if (r < 0)
-		return r;
+	if (kernel->packed_bytes)
+		sg_weights_drop_dense(e->weights);
 	(void)snprintf(e->info.dir, sizeof(e->info.dir), "%s", dir);
 	(void)snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", kernel->name);
 	memcpy(e->info.weights_sha256, e->weights->sha256, sizeof(e->info.weights_sha256));

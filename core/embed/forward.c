@@ -70,9 +70,11 @@ static void *take(char **at, size_t bytes)
 static void bind_linear(const struct sg_kernel *k, struct sg_linear *ret, const float *w,
 	const float *b, size_t in, size_t out, char **at)
 {
-	*ret = (struct sg_linear){.w = w, .b = b, .in = in, .out = out};
-	if (!k->packed_bytes)
+	*ret = (struct sg_linear){.b = b, .in = in, .out = out};
+	if (!k->packed_bytes) {
+		ret->w = w;
 		return;
+	}
 	void *packed = take(at, k->packed_bytes(in, out));
 	k->pack(w, in, out, packed);
 	ret->packed = packed;
@@ -88,8 +90,6 @@ static void bind_layer(const struct sg_kernel *k, struct sg_plan_layer *ret,
 	bind_linear(k, &ret->out, l->attn_out.w, l->attn_out.b, H, H, at);
 	bind_linear(k, &ret->up, l->intermediate.w, l->intermediate.b, H, UP, at);
 	bind_linear(k, &ret->down, l->output.w, l->output.b, UP, H, at);
-	if (k->packed_bytes)
-		ret->qkv.w = NULL; /* gathered is a temporary */
 }
 
 int sg_plan_create(struct sg_plan **ret, const struct sg_weights *weights,

@@ -27,7 +27,7 @@ struct sg_plan_layer {
 struct sg_plan {
 	const struct sg_kernel *kernel;
 	const struct sg_vecops *vecops;
-	const struct sg_weights *weights; /* borrowed */
+	const struct sg_weights *weights; /* borrowed; dense weights may be dropped from it */
 	struct sg_plan_layer layer[SG_BERT_LAYERS];
 	size_t row_unit; /* sg_kernel.row_unit; 0 = texts are computed alone */
 	void *memory;	 /* everything that was repacked */

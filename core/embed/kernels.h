@@ -33,9 +33,9 @@ enum sg_finish {
 };
 
 struct sg_linear {
-	const float *w;	    /* [out, in], borrowed from the mapping; or owned by the plan */
-	const float *b;	    /* [out] */
-	const void *packed; /* in the kernel's own layout, or NULL when it reads w */
+	const float *w; /* [out, in], borrowed or the plan's; NULL when there is a packed form */
+	const float *b; /* [out] */
+	const void *packed; /* in the kernel's own layout, or NULL: it reads w */
 	size_t in, out;
 };
 

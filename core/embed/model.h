@@ -1,6 +1,6 @@
 /* The other files of the model directory, and the tokenizer's loader. Internal to embed.
  *
- * sg_embedder_load composes: sg_model_check (configs), sg_tokenizer_load, sg_weights_open.
+ * sg_embedder_load composes: sg_weights_open, sg_model_check (configs), sg_tokenizer_load.
  */
 #ifndef SG_EMBED_MODEL_H
 #define SG_EMBED_MODEL_H
@@ -27,6 +27,14 @@ int sg_model_mismatch(struct sg_error *err, const char *dir, const char *name, c
  * pinned SHA-256 (unless unpinned) and every field the forward pass depends on. Errors name file
  * and field. Kinds as in sg_weights_open. */
 int sg_model_check(const char *dir, bool unpinned, struct sg_error *err);
+
+#define SG_MODEL_CONFIGS 4
+/* The contents of the i-th of those four; SG_EINVALID names file and field. For tests. */
+int sg_model_check_config(size_t i, const char *text, size_t n, struct sg_error *err);
+
+/* One line of a manifest, without its end: the hash and where the path starts, which is relative
+ * and stays below where it is taken from. NULL and *ret_what says what is wrong. */
+const char *sg_model_manifest_line(const char *line, uint8_t ret_sha256[32], const char **ret_what);
 
 /* Loads tokenizer.json and checks vocab.txt against it. ret_sha256 (65 bytes) gets the hash of
  * tokenizer.json. Caller destroys. */

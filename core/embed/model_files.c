@@ -108,25 +108,15 @@ static int check_field(
 		err, SG_EINVALID, NULL, "%s: field %s must be %g", file, f->name, f->number);
 }
 
-static int check_object(const char *dir, const char *file, const struct field *fields, size_t n,
-	bool unpinned, struct sg_error *err)
+static int check_object(const json_t *object, const char *file, const struct field *fields,
+	size_t n, struct sg_error *err)
 {
-	sg_autofree char *text = NULL;
-	size_t len;
-	char sha[SG_SHA256_HEX];
-	int r = sg_model_read(dir, file, unpinned, &text, &len, sha, err);
-	if (r < 0)
-		return r;
-	json_auto_t *object = NULL;
-	r = sg_json_parse(text, len, &object, err);
-	if (r < 0)
-		return sg_error_prefix(err, "%s/%s", dir, file);
 	if (!json_is_object(object))
-		return sg_error_set(err, SG_EINVALID, NULL, "%s/%s: not an object", dir, file);
+		return sg_error_set(err, SG_EINVALID, NULL, "%s: not an object", file);
 	for (size_t i = 0; i < n; i++) {
-		r = check_field(object, file, &fields[i], err);
+		int r = check_field(object, file, &fields[i], err);
 		if (r < 0)
-			return sg_error_prefix(err, "%s", dir);
+			return r;
 	}
 	return 0;
 }
@@ -169,54 +159,67 @@ static const struct {
 	{"sentence_transformers.models.Normalize", "2_Normalize"},
 };
 
-static int check_module(const json_t *module, size_t i, const char *dir, struct sg_error *err)
+static int check_module(const json_t *module, size_t i, const char *file, struct sg_error *err)
 {
 	const char *type = json_string_value(json_object_get(module, "type"));
 	const char *path = json_string_value(json_object_get(module, "path"));
 	if (!type || strcmp(type, module_list[i].type) != 0)
-		return sg_error_set(err, SG_EINVALID, NULL,
-			"%s/modules.json: field %zu.type must be \"%s\"", dir, i,
-			module_list[i].type);
+		return sg_error_set(err, SG_EINVALID, NULL, "%s: field %zu.type must be \"%s\"",
+			file, i, module_list[i].type);
 	if (!path || strcmp(path, module_list[i].path) != 0)
-		return sg_error_set(err, SG_EINVALID, NULL,
-			"%s/modules.json: field %zu.path must be \"%s\"", dir, i,
-			module_list[i].path);
+		return sg_error_set(err, SG_EINVALID, NULL, "%s: field %zu.path must be \"%s\"",
+			file, i, module_list[i].path);
 	return 0;
 }
 
-static int check_modules(const char *dir, bool unpinned, struct sg_error *err)
+static int check_modules(const json_t *modules, const char *file, struct sg_error *err)
 {
-	sg_autofree char *text = NULL;
-	size_t len;
-	char sha[SG_SHA256_HEX];
-	int r = sg_model_read(dir, "modules.json", unpinned, &text, &len, sha, err);
-	if (r < 0)
-		return r;
-	json_auto_t *modules = NULL;
-	r = sg_json_parse(text, len, &modules, err);
-	if (r < 0)
-		return sg_error_prefix(err, "%s/modules.json", dir);
 	if (json_array_size(modules) != SG_ARRAY_LEN(module_list))
 		return sg_error_set(err, SG_EINVALID, NULL,
-			"%s/modules.json: must be a list of Transformer, Pooling and Normalize",
-			dir);
+			"%s: must be a list of Transformer, Pooling and Normalize", file);
 	for (size_t i = 0; i < SG_ARRAY_LEN(module_list); i++) {
-		r = check_module(json_array_get(modules, i), i, dir, err);
+		int r = check_module(json_array_get(modules, i), i, file, err);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
+/* Without fields: the list of modules. */
+static const struct {
+	const char *name;
+	const struct field *fields;
+	size_t n;
+} configs[SG_MODEL_CONFIGS] = {
+	{"config.json", config_fields, SG_ARRAY_LEN(config_fields)},
+	{"sentence_bert_config.json", sentence_fields, SG_ARRAY_LEN(sentence_fields)},
+	{"1_Pooling/config.json", pooling_fields, SG_ARRAY_LEN(pooling_fields)},
+	{"modules.json", NULL, 0},
+};
+
+int sg_model_check_config(size_t i, const char *text, size_t n, struct sg_error *err)
+{
+	json_auto_t *root = NULL;
+	int r = sg_json_parse(text, n, &root, err);
+	if (r < 0)
+		return sg_error_prefix(err, "%s", configs[i].name);
+	return configs[i].fields
+		       ? check_object(root, configs[i].name, configs[i].fields, configs[i].n, err)
+		       : check_modules(root, configs[i].name, err);
+}
+
 int sg_model_check(const char *dir, bool unpinned, struct sg_error *err)
 {
-	int r = check_object(
-		dir, "config.json", config_fields, SG_ARRAY_LEN(config_fields), unpinned, err);
-	if (r == 0)
-		r = check_object(dir, "sentence_bert_config.json", sentence_fields,
-			SG_ARRAY_LEN(sentence_fields), unpinned, err);
-	if (r == 0)
-		r = check_object(dir, "1_Pooling/config.json", pooling_fields,
-			SG_ARRAY_LEN(pooling_fields), unpinned, err);
-	return r == 0 ? check_modules(dir, unpinned, err) : r;
+	for (size_t i = 0; i < SG_ARRAY_LEN(configs); i++) {
+		sg_autofree char *text = NULL;
+		size_t n;
+		char sha[SG_SHA256_HEX];
+		int r = sg_model_read(dir, configs[i].name, unpinned, &text, &n, sha, err);
+		if (r < 0)
+			return r;
+		r = sg_model_check_config(i, text, n, err);
+		if (r < 0)
+			return sg_error_prefix(err, "%s", dir);
+	}
+	return 0;
 }

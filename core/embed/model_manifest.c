@@ -79,17 +79,27 @@ static void note_covered(struct check *c, const char *path)
 	}
 }
 
+const char *sg_model_manifest_line(const char *line, uint8_t ret_sha256[32], const char **ret_what)
+{
+	if (strlen(line) < 67 || sg_hex_decode(line, 64, ret_sha256, SG_SHA256_BYTES) < 0 ||
+		line[64] != ' ' || (line[65] != ' ' && line[65] != '*')) {
+		*ret_what = "not a line of sha256sum: <64 hex digits>  <path>";
+		return NULL;
+	}
+	const char *name = line + 66;
+	name += strncmp(name, "./", 2) == 0 ? 2 : 0;
+	if (stays_inside(name))
+		return name;
+	*ret_what = "the path leaves the model's tree";
+	return NULL;
+}
+
 static int check_line(struct check *c, char *line, struct sg_error *err)
 {
 	uint8_t want[SG_SHA256_BYTES];
-	size_t n = strlen(line);
-	if (n < 67 || sg_hex_decode(line, 64, want, sizeof(want)) < 0 || line[64] != ' ' ||
-		(line[65] != ' ' && line[65] != '*'))
-		return bad_line(c, err, "not a line of sha256sum: <64 hex digits>  <path>");
-	const char *name = line + 66;
-	name += strncmp(name, "./", 2) == 0 ? 2 : 0;
-	if (!stays_inside(name))
-		return bad_line(c, err, "the path leaves the model's tree");
+	const char *what = NULL, *name = sg_model_manifest_line(line, want, &what);
+	if (!name)
+		return bad_line(c, err, what);
 	sg_autofree char *path = locate(c, name, err);
 	if (!path)
 		return -err->code;

@@ -28,6 +28,10 @@ struct sg_tokenizer {
 /* The contents of a tokenizer.json. Errors name the field. Caller destroys (model.h). */
 int sg_tokenizer_parse(struct sg_tokenizer **ret, const char *text, size_t n, struct sg_error *err);
 
+/* vocab.txt: line n is the token with id n. SG_EINVALID names the line. */
+int sg_tokenizer_check_vocab(
+	const struct sg_tokenizer *t, const char *text, size_t n, struct sg_error *err);
+
 /* Fills ascii[] from the Unicode tables; the rest is the loader's. */
 void sg_tokenizer_init_ascii(struct sg_tokenizer *t);
 

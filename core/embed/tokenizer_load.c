@@ -204,8 +204,7 @@ int sg_tokenizer_parse(struct sg_tokenizer **ret, const char *text, size_t n, st
 	return 0;
 }
 
-/* vocab.txt: line n is the token with id n. */
-static int check_vocab_txt(
+int sg_tokenizer_check_vocab(
 	const struct sg_tokenizer *t, const char *text, size_t n, struct sg_error *err)
 {
 	int32_t line = 0;
@@ -239,7 +238,7 @@ int sg_tokenizer_load(struct sg_tokenizer **ret, const char *dir, bool unpinned,
 	struct sg_tokenizer *t = NULL;
 	r = sg_tokenizer_parse(&t, json, json_len, err);
 	if (r == 0)
-		r = check_vocab_txt(t, vocab, vocab_len, err);
+		r = sg_tokenizer_check_vocab(t, vocab, vocab_len, err);
 	if (r < 0) {
 		sg_tokenizer_destroy(t);
 		return sg_error_prefix(err, "%s", dir);

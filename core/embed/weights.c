@@ -1,16 +1,21 @@
-/* model.safetensors into struct sg_weights: mapped, hashed, every tensor by name and shape. */
+/* model.safetensors into struct sg_weights: read, hashed, every tensor by name and shape. */
 #include "embed/weights.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "embed/barrier.h"
 #include "embed/model.h"
 #include "embed/safetensors.h"
 
@@ -157,7 +162,108 @@ int sg_weights_bind(
 	return r == 0 ? check_no_others(&s, err) : r;
 }
 
-static int map_file(struct sg_weights *w, const char *dir, struct sg_error *err)
+/* -- reading and hashing ---------------------------------------------------------------------- */
+
+#define STEP ((size_t)1 << 20) /* bytes of one read, which the hash then follows */
+
+/* A thread of its own for the hash: it takes most of the time that a start takes. */
+struct sg_weights_hash {
+	pthread_t thread;
+	const uint8_t *data;
+	size_t bytes;
+	_Atomic uint32_t steps, sleepers; /* that were read; who waits for them */
+	atomic_bool given_up;
+	char sha256[SG_SHA256_HEX]; /* "": could not be taken here */
+};
+
+static void *hash_main(void *arg)
+{
+	struct sg_weights_hash *h = arg;
+	struct sg_sha256 *s = sg_sha256_create();
+	size_t done = 0;
+	uint8_t digest[SG_SHA256_BYTES];
+	while (s && done < h->bytes && !atomic_load(&h->given_up)) {
+		const uint32_t seen = atomic_load(&h->steps);
+		const size_t read = seen * STEP < h->bytes ? seen * STEP : h->bytes;
+		if (read == done) {
+			sg_wait_change(&h->steps, seen, &h->sleepers);
+			continue;
+		}
+		sg_sha256_update(s, h->data + done, read - done);
+		done = read;
+	}
+	if (s && done == h->bytes) {
+		sg_sha256_final(s, digest);
+		sg_hex_encode(digest, sizeof(digest), h->sha256);
+	}
+	sg_sha256_destroy(s);
+	return NULL;
+}
+
+/* NULL: no thread or no memory; the hash is taken later then. */
+static struct sg_weights_hash *hash_start(const void *data, size_t bytes)
+{
+	struct sg_weights_hash *h = calloc(1, sizeof(*h));
+	sigset_t all, before;
+	if (!h)
+		return NULL;
+	h->data = data;
+	h->bytes = bytes;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	int r = pthread_create(&h->thread, NULL, hash_main, h);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r == 0)
+		return h;
+	free(h);
+	return NULL;
+}
+
+static void hash_step(struct sg_weights_hash *h)
+{
+	if (!h)
+		return;
+	(void)atomic_fetch_add(&h->steps, 1);
+	sg_wake_all(&h->steps, &h->sleepers);
+}
+
+/* Joins the thread. give_up: what it has not hashed yet is not needed. */
+static void hash_end(struct sg_weights *w, bool give_up)
+{
+	struct sg_weights_hash *h = w->hash;
+	if (!h)
+		return;
+	if (give_up) {
+		atomic_store(&h->given_up, true);
+		hash_step(h);
+	}
+	(void)pthread_join(h->thread, NULL);
+	memcpy(w->sha256, h->sha256, sizeof(w->sha256));
+	free(h);
+	w->hash = NULL;
+}
+
+static int read_whole(struct sg_weights *w, int fd, const char *path, struct sg_error *err)
+{
+	for (size_t done = 0; done < w->bytes;) {
+		size_t want = STEP - done % STEP;
+		want = w->bytes - done < want ? w->bytes - done : want;
+		ssize_t n = read(fd, (char *)w->data + done, want);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return sg_error_errno(err, errno, "cannot read %s", path);
+		if (n == 0)
+			return sg_error_set(err, SG_EINVALID, NULL,
+				"%s became shorter while it was read", path);
+		done += (size_t)n;
+		if (done % STEP == 0 || done == w->bytes)
+			hash_step(w->hash);
+	}
+	return 0;
+}
+
+static int read_file(struct sg_weights *w, const char *dir, struct sg_error *err)
 {
 	sg_autofree char *path = NULL;
 	if (asprintf(&path, "%s/" FILE_NAME, dir) < 0) {
@@ -175,25 +281,36 @@ static int map_file(struct sg_weights *w, const char *dir, struct sg_error *err)
 	if (st.st_size > MAX_FILE_BYTES)
 		return sg_error_set(err, SG_ELIMIT, NULL, "%s has %lld bytes, the limit is %lld",
 			path, (long long)st.st_size, (long long)MAX_FILE_BYTES);
-	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-	if (map == MAP_FAILED)
-		return sg_error_errno(err, errno, "cannot map %s", path);
-	w->map = map;
-	w->map_bytes = (size_t)st.st_size;
-	return 0;
+	void *data = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (data == MAP_FAILED)
+		return sg_error_nomem(err);
+	w->data = data;
+	w->bytes = (size_t)st.st_size;
+	w->hash = hash_start(data, w->bytes);
+	return read_whole(w, fd, path, err);
 }
 
-/* The pinned file's values are known to be finite; they are looked at only in any other. */
+int sg_weights_verify(struct sg_weights *w, const char *dir, bool unpinned, struct sg_error *err)
+{
+	hash_end(w, false);
+	if (!w->sha256[0])
+		sg_sha256_hex(w->data, w->bytes, w->sha256);
+	if (unpinned || strcmp(w->sha256, sg_model_pin(FILE_NAME)) == 0)
+		return 0;
+	return sg_model_mismatch(err, dir, FILE_NAME, w->sha256);
+}
+
+/* The pinned file's values are known to be finite; they are looked at only in any other. A file
+ * that is not the pinned one is told as that, whatever else is wrong with it. */
 static int load(struct sg_weights *w, const char *dir, bool unpinned, struct sg_error *err)
 {
-	int r = map_file(w, dir, err);
+	int r = read_file(w, dir, err);
 	if (r < 0)
 		return r;
-	sg_sha256_hex(w->map, w->map_bytes, w->sha256);
-	bool pinned = strcmp(w->sha256, sg_model_pin(FILE_NAME)) == 0;
-	if (!pinned && !unpinned)
-		return sg_model_mismatch(err, dir, FILE_NAME, w->sha256);
-	r = sg_weights_bind(w, w->map, w->map_bytes, !pinned, err);
+	r = sg_weights_bind(w, w->data, w->bytes, unpinned, err);
+	if (r < 0 && !unpinned && sg_weights_verify(w, dir, false, err) < 0)
+		return -SG_EREFUSED;
 	return r < 0 ? sg_error_prefix(err, "%s/" FILE_NAME, dir) : 0;
 }
 
@@ -211,11 +328,37 @@ int sg_weights_open(struct sg_weights **ret, const char *dir, bool unpinned, str
 	return 0;
 }
 
+/* Gives the whole pages inside the tensor back. */
+static void drop(struct sg_dense *d, size_t n)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t from = ((uintptr_t)d->w + page - 1) / page * page;
+	const uintptr_t to = (uintptr_t)(d->w + n) / page * page;
+	if (to > from)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	d->w = NULL;
+}
+
+void sg_weights_drop_dense(struct sg_weights *w)
+{
+	hash_end(w, false);
+	for (size_t i = 0; i < SG_BERT_LAYERS; i++) {
+		struct sg_layer_weights *l = &w->layer[i];
+		drop(&l->q, (size_t)H * H);
+		drop(&l->k, (size_t)H * H);
+		drop(&l->v, (size_t)H * H);
+		drop(&l->attn_out, (size_t)H * H);
+		drop(&l->intermediate, (size_t)I * H);
+		drop(&l->output, (size_t)H * I);
+	}
+}
+
 void sg_weights_close(struct sg_weights *w)
 {
 	if (!w)
 		return;
-	if (w->map)
-		(void)munmap((void *)w->map, w->map_bytes);
+	hash_end(w, true);
+	if (w->data)
+		(void)munmap(w->data, w->bytes);
 	free(w);
 }

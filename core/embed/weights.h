@@ -1,10 +1,10 @@
-/* The model's weights: mapped from model.safetensors, every header field checked.
+/* The model's weights: model.safetensors read into memory, every header field checked.
  *
- * The tensors point into one read-only private mapping of the file; nothing is copied. All are
- * float32, row-major, little-endian, 4-byte aligned (not more: repack for aligned loads). A dense
- * weight is [out, in] as PyTorch stores it: y = x W^T + b. Immutable after open, so shared by
- * threads without locks. The file must not be changed while it is mapped (a truncation would be a
- * SIGBUS): the model directory belongs to root, not to the service user.
+ * The file is read once, and the bytes that are hashed are the bytes that are used: a mapping would
+ * follow whatever is done to the file afterwards, and be a SIGBUS when it is cut. The tensors point
+ * into that copy. All are float32, row-major, little-endian, 4-byte aligned (not more: repack for
+ * aligned loads). A dense weight is [out, in] as PyTorch stores it: y = x W^T + b. Immutable after
+ * verify and drop_dense, so shared by threads without locks.
  * Source: safetensors format (huggingface/safetensors README), BERT (Devlin 2018).
  */
 #ifndef SG_EMBED_WEIGHTS_H
@@ -55,17 +55,26 @@ struct sg_weights {
 	struct sg_layer_norm embed_norm;
 	struct sg_layer_weights layer[SG_BERT_LAYERS];
 
-	char sha256[65]; /* of model.safetensors */
-	const void *map; /* the whole file */
-	size_t map_bytes;
+	char sha256[65];	      /* of model.safetensors; set by sg_weights_verify */
+	void *data;		      /* the whole file, owned */
+	size_t bytes;		      /* of it */
+	struct sg_weights_hash *hash; /* the thread that hashes it, until verify */
 };
 
-/* Maps DIR/model.safetensors, hashes it, checks the header (names, dtypes, shapes, bounds, no
- * overlap, no gap) and that every weight is finite. Errors name the tensor and the field:
- * SG_EREFUSED kind "LocalEntryNotFoundError" (no such file) or "EmbeddingModelHashMismatch" (not
- * the pinned hash, unless unpinned), SG_EINVALID (malformed). Caller closes. */
+/* Reads DIR/model.safetensors while a thread hashes it, and checks the header (names, dtypes,
+ * shapes, bounds, no overlap, no gap); of an unpinned file also that every weight is finite.
+ * Nothing computed from it may be told before sg_weights_verify returned 0. Errors name the tensor
+ * and the field: SG_EREFUSED kind "LocalEntryNotFoundError" (no such file) or
+ * "EmbeddingModelHashMismatch" (malformed, and not the pinned file), SG_EINVALID (malformed).
+ * Caller closes. */
 int sg_weights_open(struct sg_weights **ret, const char *dir, bool unpinned, struct sg_error *err);
-/* The part after mapping and hashing: checks the n bytes at data and points w's tensors into them.
+/* Waits for the hash. SG_EREFUSED kind "EmbeddingModelHashMismatch": not the pinned one, unless
+ * unpinned. */
+int sg_weights_verify(struct sg_weights *w, const char *dir, bool unpinned, struct sg_error *err);
+/* Gives the memory of the layers' dense weights back, for a kernel that has its own form of them.
+ * Their pointers are NULL then. */
+void sg_weights_drop_dense(struct sg_weights *w);
+/* The part after reading: checks the n bytes at data and points w's tensors into them.
  * check_finite also reads every value. For tests; data is 4-byte aligned. */
 int sg_weights_bind(
 	struct sg_weights *w, const void *data, size_t n, bool check_finite, struct sg_error *err);

@@ -4,8 +4,13 @@ import array
 import json
 import os
 import pathlib
+import pty
 import random
+import shutil
+import signal
 import subprocess
+import termios
+import time
 
 import pytest
 
@@ -126,3 +131,88 @@ def test_a_bad_line_ends_the_run_after_what_came_before_it(bad, says, output, te
 def test_empty_input():
     r = embed([])
     assert r.stdout == b"" and r.stderr == b""
+
+
+def test_a_missing_input_or_output_directory_is_said_before_the_model_is_loaded(tmp_path):
+    r = embed([], "--input", tmp_path / "none.jsonl", check=False)
+    assert r.returncode == 2 and b"cannot open the input" in r.stderr and b"none.jsonl" in r.stderr
+    r = embed([], "--input", tmp_path / "none.jsonl", "--model", tmp_path, check=False)
+    assert r.returncode == 2 and b"none.jsonl" in r.stderr
+    r = embed([], "--output", tmp_path / "none" / "out.jsonl", check=False)
+    assert r.returncode == 2 and b"cannot open the output" in r.stderr
+
+
+def test_input_and_output_files_are_as_the_streams(texts, output, tmp_path):
+    given = tmp_path / "in.jsonl"
+    given.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    embed([], "--input", given, "--output", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == b"".join(output)
+
+
+def test_killed_and_resumed_gives_the_same_bytes(texts, output, tmp_path):
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts * 6))
+    kills = 0
+    for _ in range(50):
+        p = subprocess.Popen([STARGRAPH, "embed", "--model", MODEL, "--input", given, "--resume", out])
+        before, end = out.stat().st_size if out.exists() else 0, time.monotonic() + 60
+        while p.poll() is None and (not out.exists() or out.stat().st_size < before + 600_000):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        if p.poll() is not None:
+            assert p.returncode == 0
+            break
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        kills += 1
+    assert kills >= 2 and out.read_bytes() == b"".join(output) * 6
+
+
+def test_a_terminal_sees_a_bar_and_a_pipe_none(texts, tmp_path):
+    given = tmp_path / "in.jsonl"
+    given.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts * 8))
+    master, slave = pty.openpty()
+    try:
+        settings = termios.tcgetattr(slave)
+        settings[1] &= ~termios.OPOST
+        termios.tcsetattr(slave, termios.TCSANOW, settings)
+        p = subprocess.Popen([STARGRAPH, "embed", "--model", MODEL, "--input", given],
+                             stdout=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not part:
+                break
+            shown += part
+        assert p.wait() == 0
+    finally:
+        os.close(master)
+    frames = shown.split(b"\r")[1:]
+    assert len(frames) >= 3 and all(f.startswith(b"embed [") for f in frames)
+    percents = [int(f.split(b"]")[1].split(b"%")[0]) for f in frames]
+    assert percents == sorted(percents) and percents[-1] > percents[0] and percents[-1] <= 100
+    assert b" texts, " in frames[-1] and b" tokens/s" in frames[-1] and shown.endswith(b"\n")
+    assert embed(texts[:3]).stderr == b""
+
+
+def test_a_weights_file_that_is_cut_while_in_use_changes_nothing(texts, output, tmp_path):
+    copy, out = tmp_path / "model", tmp_path / "out.jsonl"
+    shutil.copytree(MODEL, copy)
+    lines = b"".join(json.dumps({"text": t}).encode() + b"\n" for t in texts)
+    p = subprocess.Popen([STARGRAPH, "embed", "--model", copy, "--output", out], stdin=subprocess.PIPE)
+    p.stdin.write(lines * 6)  # more than the ring and stdio's buffer hold back
+    p.stdin.flush()
+    end = time.monotonic() + 60
+    while not out.exists() or out.stat().st_size == 0:
+        assert p.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    assert "model.safetensors" not in pathlib.Path(f"/proc/{p.pid}/maps").read_text()
+    os.truncate(copy / "model.safetensors", 0)
+    p.communicate(lines, timeout=100)
+    assert p.returncode == 0 and out.read_bytes() == b"".join(output) * 7
+    again = subprocess.run([STARGRAPH, "embed", "--model", copy], input=lines, capture_output=True)
+    assert again.returncode == 2 and b"model.safetensors" in again.stderr
