@@ -8,13 +8,18 @@
 
 #include "config/config.h"
 
-enum sg_doctor_level { SG_DOCTOR_OK, SG_DOCTOR_WARN, SG_DOCTOR_FAIL };
+enum sg_doctor_level {
+	SG_DOCTOR_OK,
+	SG_DOCTOR_NOTE, /* worth knowing, no reason not to start, not even with --strict */
+	SG_DOCTOR_WARN,
+	SG_DOCTOR_FAIL
+};
 
 struct sg_doctor {
 	const struct sg_config *config;
-	json_t *results; /* array of {id, level, detail, fix} */
-	unsigned counts[3];
-	const char *only; /* one id, or NULL */
+	json_t *results;    /* array of {id, level, detail, fix} */
+	unsigned counts[4]; /* by level */
+	const char *only;   /* one id, or NULL */
 };
 
 /* Adds one result. fix NULL for SG_DOCTOR_OK. */

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "cli/doctor.h"
 #include "serve/identity.h"
+#include "store/store.h"
 
 #define ANSWER_MS 2000
 
@@ -87,7 +88,7 @@ static void grants(struct sg_doctor *d)
 			d->config->n_grants, d->config->n_deny_fingerprints);
 	sg_grants_destroy(g);
 	if (d->config->profile == SG_PROFILE_CLEARED && d->config->n_grants == 0)
-		sg_doctor_say(d, "grants.any", SG_DOCTOR_WARN, "add a [[serve.cleared.grant]]",
+		sg_doctor_say(d, "grants.any", SG_DOCTOR_NOTE, "add a [[serve.cleared.grant]]",
 			"nothing is granted: every request but health gets 403");
 	else
 		sg_doctor_say(d, "grants.any", SG_DOCTOR_OK, NULL, "somebody may do something");
@@ -105,7 +106,7 @@ static void socket_dir(struct sg_doctor *d)
 		return;
 	*slash = '\0';
 	if (stat(*dir ? dir : "/", &st) < 0)
-		sg_doctor_say(d, "door.directory", SG_DOCTOR_WARN,
+		sg_doctor_say(d, "door.directory", SG_DOCTOR_NOTE,
 			"the unit makes it (RuntimeDirectory=stargraph)", "%s: %s", dir,
 			strerror(errno));
 	else if (st.st_mode & S_IWOTH)
@@ -116,8 +117,8 @@ static void socket_dir(struct sg_doctor *d)
 			d, "door.directory", SG_DOCTOR_OK, NULL, "%s is not for everybody", dir);
 }
 
-/* Sends GET /v1/health and looks for the answer. 0 answered well, 1 not listening, 2 anything else
- */
+/* Sends GET /v1/health and looks for the answer. 0 answered well, 1 not listening, 3 connected and
+ * not a word, 2 anything else. */
 static int ask(int fd, const struct sockaddr *sa, socklen_t len)
 {
 	static const char request[] =
@@ -136,6 +137,8 @@ static int ask(int fd, const struct sockaddr *sa, socklen_t len)
 		n += (size_t)got;
 	}
 	answer[n] = '\0';
+	if (n == 0)
+		return 3;
 	return strncmp(answer, "HTTP/1.1 200", 12) == 0 && strstr(answer, "{\"status\":\"ok\"}")
 		       ? 0
 		       : 2;
@@ -154,6 +157,15 @@ static void report(struct sg_doctor *d, const char *id, int r, const char *where
 			"%s does not answer /v1/health as the core does", where);
 }
 
+/* With no server running, a socket that listens in silence is the socket unit's: connections wait
+ * there for the start. */
+static bool server_runs(const struct sg_doctor *d)
+{
+	struct sg_error err;
+	sg_autoclose int fd = -1;
+	return sg_store_lock(d->config->state_dir, &fd, &err) == -SG_ECONFLICT;
+}
+
 static void unix_door(struct sg_doctor *d)
 {
 	const char *path = d->config->socket_path;
@@ -162,7 +174,12 @@ static void unix_door(struct sg_doctor *d)
 		return;
 	memcpy(sa.sun_path, path, strlen(path));
 	sg_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	report(d, "door.unix", ask(fd, (struct sockaddr *)&sa, sizeof(sa)), path);
+	int r = ask(fd, (struct sockaddr *)&sa, sizeof(sa));
+	if (r == 3 && !server_runs(d))
+		sg_doctor_say(d, "door.unix", SG_DOCTOR_NOTE, NULL,
+			"%s: listens and waits for a server (stargraph.socket)", path);
+	else
+		report(d, "door.unix", r, path);
 }
 
 static void tcp_door(struct sg_doctor *d)
@@ -188,7 +205,7 @@ static void graphs(struct sg_doctor *d)
 		sg_doctor_say(d, "graphs.found", SG_DOCTOR_FAIL, "put it there, or correct graphs",
 			"%s cannot be read", missing);
 	else if (c->n_graphs == 0)
-		sg_doctor_say(d, "graphs.found", SG_DOCTOR_WARN, "set graphs in stargraph.toml",
+		sg_doctor_say(d, "graphs.found", SG_DOCTOR_NOTE, "set graphs in stargraph.toml",
 			"no graph is configured: there is nothing to run");
 	else
 		sg_doctor_say(d, "graphs.found", SG_DOCTOR_OK, NULL, "%zu files or directories",

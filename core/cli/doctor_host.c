@@ -48,7 +48,7 @@ static void clock_sync(struct sg_doctor *d)
 	struct timex t = {0};
 	int state = adjtimex(&t);
 	if (state < 0 || (t.status & STA_UNSYNC))
-		sg_doctor_say(d, "clock.sync", SG_DOCTOR_WARN,
+		sg_doctor_say(d, "clock.sync", SG_DOCTOR_NOTE,
 			"run chrony or systemd-timesyncd against the site's time source",
 			"the kernel says the clock is not synchronised");
 	else

@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 #include "cli/doctor.h"
 
-static const char *const level_names[] = {"ok", "warn", "FAIL"};
+static const char *const level_names[] = {"ok", "note", "warn", "FAIL"};
 
 void sg_doctor_say(struct sg_doctor *d, const char *id, enum sg_doctor_level level, const char *fix,
 	const char *fmt, ...)
@@ -42,15 +42,15 @@ static int print_text(const struct sg_doctor *d)
 		if (fix)
 			(void)printf("      %-20s fix: %s\n", "", fix);
 	}
-	return printf("%u ok, %u warnings, %u failed\n", d->counts[SG_DOCTOR_OK],
-		d->counts[SG_DOCTOR_WARN], d->counts[SG_DOCTOR_FAIL]);
+	return printf("%u ok, %u notes, %u warnings, %u failed\n", d->counts[SG_DOCTOR_OK],
+		d->counts[SG_DOCTOR_NOTE], d->counts[SG_DOCTOR_WARN], d->counts[SG_DOCTOR_FAIL]);
 }
 
 static int print_json(const struct sg_doctor *d)
 {
-	json_t *all = json_pack("{s:O, s:i, s:i, s:i}", "checks", d->results, "ok",
-		(int)d->counts[SG_DOCTOR_OK], "warnings", (int)d->counts[SG_DOCTOR_WARN], "failed",
-		(int)d->counts[SG_DOCTOR_FAIL]);
+	json_t *all = json_pack("{s:O, s:i, s:i, s:i, s:i}", "checks", d->results, "ok",
+		(int)d->counts[SG_DOCTOR_OK], "notes", (int)d->counts[SG_DOCTOR_NOTE], "warnings",
+		(int)d->counts[SG_DOCTOR_WARN], "failed", (int)d->counts[SG_DOCTOR_FAIL]);
 	sg_autobuf out = SG_BUF_INIT(4U << 20);
 	struct sg_error err;
 	int r = all ? sg_json_canonical(all, &out, &err) : -SG_ENOMEM;

@@ -281,16 +281,27 @@ static int open_unix(struct sg_server *s, struct sg_error *err)
 {
 	const struct sg_config *c = s->config;
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	sg_autoclose int fd = -1;
+	int r = sg_activation_take(c->socket_path, &fd, err);
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		listen_on(s, SG_DOOR_UNIX, fd);
+		fd = -1;
+		s->doors[SG_DOOR_UNIX].lent = true;
+		sg_log(SG_LOG_INFO, "listening on unix:%s, systemd's", c->socket_path);
+		return 0;
+	}
 	if (!c->socket_path || !*c->socket_path)
 		return 0;
 	if (strlen(c->socket_path) >= sizeof(a.sun_path))
 		return sg_error_set(err, SG_EREFUSED, NULL, "socket_path %s: longer than %zu bytes",
 			c->socket_path, sizeof(a.sun_path) - 1);
 	memcpy(a.sun_path, c->socket_path, strlen(c->socket_path));
-	int r = clear_stale(&a, err);
+	r = clear_stale(&a, err);
 	if (r < 0)
 		return r;
-	sg_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	mode_t old = umask(0177);
 	bool bound = fd >= 0 && bind(fd, (const void *)&a, sizeof(a)) == 0;
 	int e = errno;
@@ -366,7 +377,7 @@ void sg_doors_close(struct sg_server *s)
 			continue;
 		h2o_socket_close(s->doors[i].listener);
 		s->doors[i].listener = NULL;
-		if (i == SG_DOOR_UNIX)
+		if (i == SG_DOOR_UNIX && !s->doors[i].lent)
 			(void)unlink(s->config->socket_path);
 	}
 }

@@ -43,6 +43,7 @@ struct sg_door {
 	h2o_socket_t *listener; /* NULL = closed */
 	unsigned connections;
 	int64_t complained_us; /* when the cap was last logged */
+	bool lent; /* the socket is systemd's: its file stays */
 };
 
 /* One connection, owned by its socket: freed when the socket closes. */
@@ -110,6 +111,10 @@ static inline struct sg_conn *sg_conn_of(h2o_req_t *req)
 {
 	return req->conn->callbacks->get_socket(req->conn)->on_close.data;
 }
+
+/* activation.c: the listening socket that systemd passed for socket_path. Positive outcome 1: none
+ * was passed. SG_EREFUSED: it is not the configured one. */
+int sg_activation_take(const char *socket_path, int *ret_fd, struct sg_error *err);
 
 /* door.c */
 int sg_doors_open(struct sg_server *s, struct sg_error *err);
