@@ -127,6 +127,8 @@ int sg_engine_create(
 	set_limits(e, o);
 	set_runtime_hash(e);
 	int r = open_all(e, o, err);
+	if (r == 0)
+		r = sg_release_note(e, err);
 	if (r < 0) {
 		sg_engine_destroy(e);
 		return r;

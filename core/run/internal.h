@@ -538,6 +538,9 @@ int sg_migration_refused(const struct run *r, struct sg_error *err);
 /* It goes on: the audit's run_migrated, if it has migrated. */
 void sg_migration_note(struct run *r, const char *actor);
 
+/* release.c: notes which program writes the store, and audits a change of it. */
+int sg_release_note(struct sg_engine *e, struct sg_error *err);
+
 /* timers.c */
 int sg_timer_add(struct sg_engine *e, int64_t due_us, const char *run_id);
 int64_t sg_timer_next(const struct sg_engine *e); /* monotonic us, -1 = none */

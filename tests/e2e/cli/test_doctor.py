@@ -58,9 +58,14 @@ def test_each_failure_names_its_fix(tmp_path):
 def test_strict_turns_warnings_into_failure_and_only_picks_one(tmp_path):
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    done = doctor(tmp_path, toml(state), "--strict", "--only", "grants.any")
+    web = toml(state).replace("64199", "www-data")
+    done = doctor(tmp_path, web, "--strict", "--only", "edge.users")
     assert done.returncode == 1
-    assert "fix: add a [[serve.cleared.grant]]" in done.stdout
+    assert "fix: run the edge under a user of its own" in done.stdout
+    assert doctor(tmp_path, web, "--only", "edge.users").returncode == 0
+    noted = doctor(tmp_path, toml(state), "--strict", "--only", "grants.any")
+    assert noted.returncode == 0
+    assert "note" in noted.stdout and "fix: add a [[serve.cleared.grant]]" in noted.stdout
     assert doctor(tmp_path, toml(state), "--only", "no.such").returncode == 2
 
 
