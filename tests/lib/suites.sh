@@ -111,6 +111,14 @@ suite_e2e() {
 	count_command "quickstart" tests/quickstart
 }
 
+# The release bundle, made, carried over and served without a network.
+suite_bundle() {
+	count_command "zero to serve without a network" tests/airgap
+	if [ -n "$SG_LONG" ]; then
+		count_command "two builds are byte-identical" tests/reproducible
+	fi
+}
+
 suite_crash() { SG_BUILD=$PWD/build count_pytest crash tests/crash; }
 
 suite_fuzz() {
