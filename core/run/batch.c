@@ -173,6 +173,8 @@ int sg_batch_checkpoint(struct run *r, const struct sg_checkpoint *c, struct tex
 	k->next_action = sg_arena_strdup(a, c->next_action);
 	k->recorded = sg_arena_strdup(a, c->recorded);
 	b->n_steps++;
+	sg_text_unref(r->told);
+	r->told = sg_text_ref(state);
 	s->n_path = r->n_path;
 	return k->clips_facts ? 0 : -SG_ENOMEM;
 }
@@ -235,8 +237,9 @@ static void snapshot(struct batch *b, struct slot *s)
 	s->row.waiting = sg_arena_strdup(a, r->row.waiting);
 	if (!s->n_path)
 		s->n_path = r->n_path;
-	if (!s->state && r->f.state_text && hold(b, r->f.state_text) == 0)
-		s->state = r->f.state_text;
+	struct text *state = r->told ? r->told : r->f.state_text;
+	if (!s->state && state && hold(b, state) == 0)
+		s->state = state;
 	bool ended = r->row.status >= SG_RUN_DONE;
 	s->live_put = !ended && !r->live_stored;
 	s->live_del = ended && r->live_stored;

@@ -113,6 +113,7 @@ struct run {
 	struct sg_run_row row; /* graph_id is borrowed from the graph, the other texts are owned */
 	struct frame f;	       /* the innermost graph; frames.c */
 	enum run_phase phase;
+	struct text *told; /* a reference: the state of the last checkpoint, or NULL */
 	int64_t step;	   /* number of the next checkpoint */
 	const char **path; /* owned array of node ids, which are the graphs' */
 	size_t n_path, cap_path;

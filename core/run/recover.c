@@ -214,6 +214,8 @@ static int fill(struct run *r, struct sg_txn *t, struct sg_error *err)
 	rc = restore_frames(r, t, c.recorded, err);
 	if (rc == 0)
 		rc = from_checkpoint(r, &c, err);
+	if (rc == 0)
+		r->told = sg_text_ref(r->f.state_text);
 	r->step = c.step + 1;
 	sg_checkpoint_finish(&c);
 	if (rc == 0)

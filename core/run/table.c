@@ -110,6 +110,7 @@ void sg_run_destroy(struct run *r)
 	r->row.graph_id = NULL; /* the graph's */
 	sg_run_row_finish(&r->row);
 	sg_frame_finish(&r->f);
+	sg_text_unref(r->told);
 	free(r->path);
 	for (size_t i = 0; i < r->n_old_path; i++)
 		free(r->old_path[i]);
