@@ -13,7 +13,11 @@ static const struct sg_kind_spec kinds[] = {{"echo", NULL}, {"halt", NULL}, {"pa
 		     "\"additionalProperties\":false,"
 		     "\"properties\":{\"template\":{\"type\":\"string\"},\"out\":{\"type\":"
 		     "\"string\"}}}"},
-	{"subgraph", "{\"type\":\"object\"}"}, {"interrupt", "{\"type\":\"object\"}"}};
+	{"subgraph", "{\"type\":\"object\"}"}, {"interrupt", "{\"type\":\"object\"}"},
+	{"set", "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+		"\"values\":{\"type\":\"object\"},\"clips\":{\"type\":\"object\"}}}"},
+	{"write_artifact", "{\"type\":\"object\",\"required\":[\"name\"]}"},
+	{"classify_embedding", "{\"type\":\"object\"}", "examples_file", "examples"}};
 
 static void check_again(const struct sg_graph *g)
 {

@@ -101,7 +101,8 @@ def test_failed(site):
     (("-i", "n=1.5"), 'n: "1.5" is not an int'),
     (("-i", "m=1"), 'no state field "m"'),
     (("-i", "n"), '"n" is not key=value'),
-    (("--sumary",), "unknown option"),
+    (("--sumary",), 'bad option "--sumary"'),
+    (("--state-dir",), 'bad option "--state-dir"'),
     (("extra",), "one graph file is needed"),
     (("--state-dir", "/etc/passwd"), "the state directory /etc/passwd is not a directory"),
     (("--state-dir", "/nonexistent/state"), "cannot make the state directory /nonexistent/state"),
@@ -109,6 +110,7 @@ def test_failed(site):
 def test_mistakes(site, args, text):
     done = stargraph(site, "run", "done.yaml", *args)
     assert done.returncode == 2 and text in done.stderr and done.stdout == "", done
+    assert done.stderr.startswith("stargraph"), "somebody else speaks first"
 
 
 @pytest.mark.parametrize("old,new,text", [
@@ -155,6 +157,8 @@ def test_kill_and_continue_by_another_process(site):
     assert state_of(site, run_id) == "running"
     done = stargraph(site, "resume", "--state-dir", site / "state")
     assert done.returncode == 0, done.stderr
+    assert [(s["run_id"], s["status"]) for s in map(json.loads, done.stdout.splitlines())] == [(run_id, "done")]
+    assert stargraph(site, "resume", "--state-dir", site / "state").stdout == "nothing was unfinished\n"
     assert state_of(site, run_id) == "done"
     assert state_of(site, waiting) == "awaiting-input"
     (site / "yes.json").write_text('{"decision": "yes"}')
@@ -175,3 +179,35 @@ def test_kill_and_continue_by_a_server(site):
         assert now["state"]["text"] == "x" * STEPS
         assert core.get(f"/v1/runs/{waiting}").json()["status"] == "awaiting-input"
     assert stargraph(site, "verify-audit", "--state-dir", site / "state").returncode == 0
+
+
+def test_a_run_migrates_to_the_newer_graph_that_is_named(site):
+    waiting = summary(run(site, "ask.yaml", "--summary-json"))["run_id"]
+    old = stargraph(site, "compile", "ask.yaml").stdout.split()[2]
+    newer = ASK.replace("decision: str", "decision: str, more: {type: int, default: 4}").replace(
+        "{id: z, kind: halt}", "{id: z, kind: set, config: {clips: {more: \"(+ ?more 1)\"}}}")
+    (site / "newer.yaml").write_text(newer)
+    new = stargraph(site, "compile", "newer.yaml").stdout.split()[2]
+    (site / "newer.yaml").write_text(newer + f"migrate: [{{from_hash: {old}, to_hash: {new}}}]\n")
+    (site / "yes.json").write_text('{"decision": "yes"}')
+    done = stargraph(site, "respond", waiting, "--response", "yes.json", "--state-dir", site / "state",
+                     "--graph", "newer.yaml")
+    assert done.returncode == 0 and summary(done)["state"] == {"decision": "yes", "more": 5}, done
+    log = (site / "state" / "stargraph.audit.jsonl").read_text()
+    assert f'"from_hash":"{old}"' in log and f'"to_hash":"{new}"' in log
+
+
+def test_inspect_runs_nothing(site):
+    done = stargraph(site, "run", "done.yaml", "--inspect")
+    assert done.returncode == 0 and "path=[a,z]" in done.stdout.splitlines(), done
+    assert not (site / ".stargraph").exists()
+
+
+def test_side_effects_need_a_word(site):
+    (site / "w.yaml").write_text(
+        'ir_version: "1.0.0"\nid: "run:w"\nstate_schema: {s: str, artifact_ref: dict}\nnodes: [{id: w, kind: '
+        "write_artifact, config: {content_field: s, name: x, content_type: text/plain}}]\n")
+    done = stargraph(site, "run", "w.yaml", "--summary-json")
+    assert done.returncode == 2 and "allow them with --allow-side-effects" in done.stderr
+    done = stargraph(site, "run", "w.yaml", "--summary-json", "-i", "s=kept", "--allow-side-effects")
+    assert summary(done)["state"]["artifact_ref"]["name"] == "x", done
