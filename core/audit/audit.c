@@ -20,6 +20,8 @@ int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err
 	if (a->now.next == 0)
 		return 0;
 	int r = sg_audit_sign_due(a) ? sg_audit_sign(a, t, err) : 0;
+	if (r == 0)
+		r = sg_audit_retain_some(a, t, err);
 	return r < 0 ? r : sg_audit_head_put(t, &a->now, a->name, err);
 }
 
@@ -163,6 +165,11 @@ static int read_head(struct sg_audit *a, struct sg_error *err)
 	int r = sg_txn_begin(a->store, false, &t, err);
 	if (r == 0)
 		r = sg_audit_head_get(t, &a->now, NULL, err);
+	if (r == 0) {
+		uint8_t before[SG_SHA256_BYTES];
+		int kept = sg_audit_kept_get(t, &a->now.kept, before, err);
+		r = kept < 0 ? kept : 0;
+	}
 	a->durable = a->now;
 	return r;
 }

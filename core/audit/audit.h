@@ -50,7 +50,9 @@ struct sg_audit_options {
 		every_seconds; /* a checkpoint is due after either; 0 = never by it */
 	int64_t rotate_bytes,
 		rotate_seconds; /* a new file is begun after either; 0 = never by it */
-	const json_t *redact;	/* array of member names whose values are replaced by their hash */
+	int64_t keep_files;   /* rotated files that are kept, with their lines in the store; 0 = all
+			       */
+	const json_t *redact; /* array of member names whose values are replaced by their hash */
 };
 /* The section as a value (NULL = not there) over the defaults; it has passed the section's schema.
  * Borrowed from section. */

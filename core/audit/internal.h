@@ -20,6 +20,7 @@ struct sg_audit_chain {
 	uint8_t last[SG_SHA256_BYTES]; /* hash of the last line; zeros before the first */
 	uint64_t offset;	       /* bytes of the current file */
 	uint64_t first;		       /* sequence of the current file's first line */
+	uint64_t kept;		       /* sequence of the first line that the store still has */
 	uint64_t signed_size;	       /* lines up to and with the last signed checkpoint's own */
 	struct sg_tree tree;	       /* over all lines */
 };
@@ -38,6 +39,8 @@ struct sg_audit {
 	struct sg_signer *signer; /* NULL = no signed checkpoints */
 	char *origin;
 	int64_t every_records, every_us, rotate_bytes, rotate_us;
+	size_t keep_files;	   /* 0 = all */
+	uint64_t prune_to;	   /* lines before this one are to go */
 	int64_t unsigned_since_us; /* monotonic: first line after the last checkpoint; 0 = none */
 	int64_t file_since_us;	   /* UTC: first line of the current file */
 	json_t *redact;
@@ -82,6 +85,13 @@ bool sg_audit_rotate_due(const struct sg_audit *a);
 int sg_audit_rotate(struct sg_audit *a, struct sg_error *err);
 /* At start: a rotation that was cut off after its rename is finished. */
 int sg_audit_rotate_resume(struct sg_audit *a, struct sg_error *err);
+/* Removes the oldest archives beyond keep_files; their lines go with the transactions to come. */
+int sg_audit_retain(struct sg_audit *a, struct sg_error *err);
+/* Some of the lines that are to go, out of the store, in t. */
+int sg_audit_retain_some(struct sg_audit *a, struct sg_txn *t, struct sg_error *err);
+/* The first line the store has and the hash of the one before. Positive outcome 1: it has all. */
+int sg_audit_kept_get(struct sg_txn *t, uint64_t *ret_seq, uint8_t ret_before[SG_SHA256_BYTES],
+	struct sg_error *err);
 /* When the first line of the current file was written. */
 int sg_audit_file_age(struct sg_audit *a, struct sg_error *err);
 

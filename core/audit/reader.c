@@ -153,7 +153,9 @@ int sg_audit_check_store(struct sg_txn *t, uint64_t *ret_seq, struct sg_error *e
 	int r = sg_audit_head_get(t, &head, NULL, err);
 	if (r)
 		return r < 0 ? r : 0;
-	r = sg_cursor_open(t, SG_TABLE_AUDIT, &c, err);
+	r = sg_audit_kept_get(t, &seq, digest, err);
+	if (r >= 0)
+		r = sg_cursor_open(t, SG_TABLE_AUDIT, &c, err);
 	if (r == 0)
 		r = sg_cursor_seek(c, SG_SEEK_FIRST, &k, &v, err);
 	for (; r == 0; seq++) {

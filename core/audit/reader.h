@@ -25,8 +25,8 @@ void sg_audit_nodes_init(struct sg_audit_nodes *n, struct sg_txn *t);
 /* The head's file is called name from now on: for a copy of a state directory. Own transaction. */
 int sg_audit_relocate(struct sg_store *s, const char *name, struct sg_error *err);
 
-/* The chain as the store has it: every line names its predecessor's hash, the last is the head.
- * Positive outcome 1: not so, *ret_seq is the line at which. */
+/* The chain as the store has it, from the first line kept: every line names its predecessor's hash,
+ * the last is the head. Positive outcome 1: not so, *ret_seq is the line at which. */
 int sg_audit_check_store(struct sg_txn *t, uint64_t *ret_seq, struct sg_error *err);
 
 #endif

@@ -57,7 +57,8 @@ static int announce(struct sg_audit *a, const char *archive, struct sg_error *er
 	if (b.failed)
 		return sg_error_nomem(err);
 	struct sg_audit_event e = sg_audit_own_event("audit_rotated", b.data);
-	return sg_audit_write_alone(a, &e, err);
+	int r = sg_audit_write_alone(a, &e, err);
+	return r < 0 ? r : sg_audit_retain(a, err);
 }
 
 static int begin_file(struct sg_audit *a, const char *archive, struct sg_error *err)

@@ -189,9 +189,12 @@ int sg_audit_configure(struct sg_audit *a, const struct sg_audit_options *o, str
 	a->every_us = o->every_seconds * 1000000;
 	a->rotate_bytes = o->rotate_bytes;
 	a->rotate_us = o->rotate_seconds * 1000000;
+	a->keep_files = (size_t)o->keep_files;
 	json_decref(a->redact);
 	a->redact = json_array_size(o->redact) ? json_deep_copy(o->redact) : NULL;
-	int r = o->signing_key ? start_signing(a, o, err) : 0;
+	int r = sg_audit_retain(a, err);
+	if (r == 0 && o->signing_key)
+		r = start_signing(a, o, err);
 	if (r < 0)
 		sg_audit_rollback(a);
 	return r;
@@ -219,6 +222,7 @@ void sg_audit_options_read(const json_t *section, struct sg_audit_options *ret)
 		.every_seconds = number(section, "every_seconds", 300),
 		.rotate_bytes = number(section, "rotate_bytes", 0),
 		.rotate_seconds = number(section, "rotate_seconds", 0),
+		.keep_files = number(section, "keep_files", 0),
 		.redact = json_object_get(section, "redact"),
 	};
 }

@@ -27,11 +27,14 @@ const struct sg_section sg_sections[] = {
 		"the log has this size; 0 = never.\"},"
 		"\"rotate_seconds\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":3153600000,"
 		"\"default\":0,\"description\":\"And when its first line is so old; 0 = never.\"},"
+		"\"keep_files\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":100000,"
+		"\"default\":0,\"description\":\"So many rotated files are kept, and their "
+		"lines in the store; older ones are removed; 0 = all are kept.\"},"
 		"\"redact\":{\"type\":\"array\",\"maxItems\":256,\"items\":{\"type\":\"string\","
 		"\"minLength\":1},\"description\":\"Names of members whose values are written to "
 		"the "
 		"log as their SHA-256 only.\"}}}",
-		"Signing, rotation and redaction of the audit log."},
+		"Signing, rotation, retention and redaction of the audit log."},
 	{"packs", false,
 		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
 		"\"allow\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1},"

@@ -39,9 +39,10 @@ static int tell_entry(struct sg_subscription *s, struct sg_txn *t, const struct 
 		if ((int64_t)seq <= s->after)
 			continue;
 		int rc = sg_txn_get(t, SG_TABLE_AUDIT, SG_SPAN(key, 8), &line, err);
-		if (rc != 0)
-			return rc < 0 ? rc : 0;
-		tell(s, seq, &line);
+		if (rc < 0)
+			return rc;
+		if (rc == 0) /* else it is older than the log is kept */
+			tell(s, seq, &line);
 	}
 	return 0;
 }

@@ -260,3 +260,28 @@ def test_the_originals_chained_log(tmp_path):
     head = hashlib.sha256(log.read_bytes().splitlines()[-1]).hexdigest()
     r = stargraph("verify-audit", copy, "--key", key, "--head", f"11:{head}", "--json")
     assert r.returncode == 4 and json.loads(r.stdout)["cause"] == "truncated"
+
+
+def test_retention_keeps_what_is_kept_whole(tmp_path):
+    """Rotated files and their lines go; verify, check, backup, restore and a restart hold."""
+    key, public = new_key(tmp_path / "log.pem")
+    core = EvidenceCore(tmp_path / "core", audit={
+        "signing_key": key, "every_records": 50, "rotate_bytes": 30000, "keep_files": 2})
+    for _ in range(2):
+        with core.start():
+            runs = [core.run().json()["run_id"] for _ in range(60)]
+            assert core.get(f"/v1/runs/{runs[-1]}").json()["status"] == "done"
+    archives = list(core.state_dir.glob(core.audit_path.name + ".0*"))
+    assert len(archives) == 2
+    code, report = verify(core.state_dir, "--key", public)
+    assert (code, report["signatures"]) == (0, "pinned") and report["first"] > 0, report
+    assert stargraph("store", "check", "--state-dir", core.state_dir).returncode == 0
+    kept = stargraph("audit", "query", "--state-dir", core.state_dir).stdout.splitlines()
+    first = json.loads(kept[0])["seq"]
+    assert report["first"] - 256 < first <= report["first"]
+    assert stargraph("backup", "--state-dir", core.state_dir, tmp_path / "b").returncode == 0
+    r = stargraph("restore", "--state-dir", tmp_path / "new", tmp_path / "b")
+    assert r.returncode == 0, r.stderr
+    assert verify(tmp_path / "new", "--key", public)[0] == 0
+    with core.start():
+        assert core.get(f"/v1/runs/{runs[0]}").json()["status"] == "done"

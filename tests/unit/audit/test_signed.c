@@ -3,7 +3,9 @@
 
 #include <glob.h>
 
+#include "audit/check.h"
 #include "audit/note.h"
+#include "audit/reader.h"
 #include "base/base64.h"
 
 /* PKCS #8 of an Ed25519 seed of 32 equal bytes (RFC 8410). */
@@ -198,6 +200,86 @@ static void files_are_rotated_and_the_chain_kept(void **state)
 	log_close(&l);
 }
 
+static uint64_t lines_in(struct sg_store *s, uint64_t *ret_bad)
+{
+	sg_autotxn *t = NULL;
+	uint64_t n = 0, seq = 0;
+	assert_int_equal(sg_txn_begin(s, false, &t, NULL), 0);
+	assert_int_equal(sg_txn_count(t, SG_TABLE_AUDIT, &n, NULL), 0);
+	*ret_bad = sg_audit_check_store(t, &seq, NULL) == 0 ? UINT64_MAX : seq;
+	return n;
+}
+
+static size_t archives(const char *dir)
+{
+	glob_t g;
+	sg_autofree char *pattern = tmp_path(dir, "audit.jsonl.0*");
+	assert_true(glob(pattern, 0, NULL, &g) == 0);
+	size_t n = g.gl_pathc;
+	globfree(&g);
+	return n;
+}
+
+/* A kept record is proved by what the store still has. */
+static void prove_in(struct sg_store *s, uint64_t seq, const struct sg_audit_report *rep)
+{
+	struct sg_audit_nodes nodes;
+	struct sg_tree_hash proof[SG_TREE_PROOF_MAX], leaf;
+	sg_check_hash root;
+	struct sg_span line;
+	sg_autotxn *t = NULL;
+	size_t n = 0;
+	uint64_t size = rep->first + rep->lines;
+	assert_int_equal(sg_txn_begin(s, false, &t, NULL), 0);
+	sg_audit_nodes_init(&nodes, t);
+	assert_int_equal(sg_tree_prove_leaf(&nodes.source, seq, size, proof, &n, NULL), 0);
+	assert_int_equal(sg_audit_line_get(t, seq, &line, NULL), 0);
+	sg_tree_leaf(line.data, line.len, &leaf);
+	assert_int_equal(sg_base64_decode(rep->root, strlen(rep->root), root, 32), 32);
+	assert_true(sg_check_inclusion(leaf.b, seq, size, (const sg_check_hash *)proof, n, root));
+}
+
+static void old_files_go_and_their_lines_with_them(void **state)
+{
+	struct log l;
+	struct sg_audit_report rep;
+	uint8_t keys[32];
+	uint64_t bad = 0;
+	setup_keys(*state);
+	public_of(1, keys);
+	struct sg_audit_options o = options();
+	o.rotate_bytes = 60000;
+	o.keep_files = 2;
+	for (int round = 0; round < 4; round++) {
+		log_open(&l, *state);
+		configure_ok(&l, *state, "a.pem", NULL, o);
+		for (int i = 0; i < 20; i++)
+			log_add(&l, 50, true);
+		assert_true(lines_in(l.store, &bad) < 1500); /* of 4,000 and more in the end */
+		assert_true(bad == UINT64_MAX);
+		log_close(&l);
+		assert_true(archives(*state) <= 2);
+	}
+	assert_int_equal(archives(*state), 2);
+	assert_int_equal(verify(*state, keys, 1, NULL, &rep), 0);
+	assert_int_equal(rep.trust, SG_AUDIT_PINNED);
+	assert_true(rep.first > 2000);
+	log_open(&l, *state);
+	assert_int_equal(l.repaired, 0);
+	prove_in(l.store, rep.first, &rep);
+	prove_in(l.store, rep.first + rep.lines - 1, &rep);
+	/* A line that is missing behind the first kept one is still missed. */
+	sg_autotxn *t = NULL;
+	uint8_t key[8];
+	sg_be64(rep.first + 7, key);
+	assert_int_equal(sg_txn_begin(l.store, true, &t, NULL), 0);
+	assert_int_equal(sg_txn_del(t, SG_TABLE_AUDIT, SG_SPAN(key, 8), NULL), 0);
+	assert_int_equal(sg_txn_commit(sg_steal(t), NULL), 0);
+	(void)lines_in(l.store, &bad);
+	assert_true(bad == rep.first + 7);
+	log_close(&l);
+}
+
 static void a_rotation_cut_off_after_its_rename_is_finished(void **state)
 {
 	struct log l;
@@ -286,6 +368,7 @@ int main(void)
 		T(a_key_is_replaced_only_by_both_keys),
 		T(a_key_open_to_others_is_refused),
 		T(files_are_rotated_and_the_chain_kept),
+		T(old_files_go_and_their_lines_with_them),
 		T(a_rotation_cut_off_after_its_rename_is_finished),
 		T(a_rewritten_log_is_found_by_whoever_kept_one_line),
 		T(listed_members_are_redacted),
