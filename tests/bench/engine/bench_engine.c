@@ -1,7 +1,7 @@
 /* The engine alone, no HTTP: closed loop of N clients, each starting a run when its last one has
  * settled, every step checkpointed and audited, both files synced. Prints one JSON line.
  *
- *   bench-engine DIR [clients] [runs] [state bytes]
+ *   bench-engine DIR [clients] [runs] [state bytes] [signing key]
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,6 +29,7 @@ struct bench {
 	json_t *params;
 	uint64_t want, started, settled, failed;
 	int64_t *latency;
+	double cpu_us; /* of the process, while it drove */
 };
 
 static const struct sg_caller who = {.actor = "bench", .trigger_source = "manual"};
@@ -137,6 +139,13 @@ static long rss_anon_kb(void)
 	return kb;
 }
 
+static double cpu_us(void)
+{
+	struct timespec ts;
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
 static int ascending(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -174,11 +183,12 @@ static void report(const struct bench *b, size_t clients, size_t bytes, int64_t 
 		     ",\"state_bytes\":%zu,\"runs_per_s\":%.0f,"
 		     "\"steps_per_s\":%.0f,\"p50_us\":%" PRId64 ",\"p99_us\":%" PRId64
 		     ",\"raw_append_fdatasync_us\":%" PRId64 ",\"steps_per_raw_sync\":%.2f,"
-		     "\"batches\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"rss_anon_kb\":[%ld,%ld]}\n",
+		     "\"batches\":%" PRIu64 ",\"failed\":%" PRIu64
+		     ",\"cpu_us_a_run\":%.2f,\"rss_anon_kb\":[%ld,%ld]}\n",
 		clients, b->settled, bytes, (double)b->settled / s, (double)st.steps / s,
 		b->latency[b->settled / 2], b->latency[b->settled * 99 / 100], raw_us,
-		(double)st.steps / s * (double)raw_us / 1e6, st.batches, b->failed, rss_before,
-		rss_anon_kb());
+		(double)st.steps / s * (double)raw_us / 1e6, st.batches, b->failed,
+		b->cpu_us / (double)b->settled, rss_before, rss_anon_kb());
 }
 
 int main(int argc, char **argv)
@@ -191,7 +201,10 @@ int main(int argc, char **argv)
 		.want = argc > 3 ? (uint64_t)atol(argv[3]) : 20000, .params = params(bytes)};
 	struct sg_error err;
 	char graph[4096];
-	struct sg_engine_options o = {.state_dir = argv[1]};
+	struct sg_audit_options audit;
+	sg_audit_options_read(NULL, &audit);
+	audit.signing_key = argc > 5 ? argv[5] : NULL;
+	struct sg_engine_options o = {.state_dir = argv[1], .audit = &audit};
 	(void)mkdir(argv[1], 0700);
 	(void)snprintf(graph, sizeof(graph), "%s/bench.yaml", argv[1]);
 	write_graph(graph);
@@ -202,7 +215,9 @@ int main(int argc, char **argv)
 	check(sg_engine_recover(b.engine, &err), &err);
 	long rss = rss_anon_kb();
 	int64_t from = sg_clock_monotonic_us();
+	b.cpu_us = cpu_us();
 	drive(&b, clients);
+	b.cpu_us = cpu_us() - b.cpu_us;
 	report(&b, clients, bytes, sg_clock_monotonic_us() - from, raw_us, rss);
 	sg_engine_destroy(b.engine);
 	json_decref(b.params);
