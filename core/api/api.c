@@ -12,7 +12,8 @@
 #include "base/schema.h"
 
 const char *const sg_api_headers[] = {"content-type", "origin", "sec-fetch-site", "host", "prefer",
-	"idempotency-key", "last-event-id", "traceparent", NULL};
+	"idempotency-key", "last-event-id", "traceparent", "x-stargraph-timestamp",
+	"x-stargraph-signature", NULL};
 
 static int load_schemas(struct sg_api *a, struct sg_error *err)
 {
@@ -159,18 +160,10 @@ static bool is_json(const char *type)
 	return type && strncasecmp(type, want, n) == 0 && strchr("; \t", type[n]);
 }
 
-/* Answers the call itself when something is wrong. */
-static bool body_passes(struct sg_call *c)
+bool sg_call_parse_body(struct sg_call *c)
 {
 	struct sg_error err;
 	const json_t *schema = c->api->schemas[c->route - sg_routes];
-	if (strcmp(c->route->method, "POST") != 0)
-		return true;
-	if (!is_json(sg_request_header(c->req, "content-type"))) {
-		sg_call_problem(
-			c, 415, "state-changing requests need Content-Type: application/json");
-		return false;
-	}
 	if (!schema && c->req->body_len == 0)
 		return true;
 	int (*parse)(const char *, size_t, json_t **, struct sg_error *) =
@@ -184,6 +177,19 @@ static bool body_passes(struct sg_call *c)
 	if (r < 0)
 		sg_call_error(c, &err);
 	return r == 0;
+}
+
+/* Answers the call itself when something is wrong. */
+static bool body_passes(struct sg_call *c)
+{
+	if (strcmp(c->route->method, "POST") != 0)
+		return true;
+	if (!is_json(sg_request_header(c->req, "content-type"))) {
+		sg_call_problem(
+			c, 415, "state-changing requests need Content-Type: application/json");
+		return false;
+	}
+	return c->route->raw || sg_call_parse_body(c);
 }
 
 static void dispatch(struct sg_call *c)

@@ -96,6 +96,10 @@ void sg_api_tick(struct sg_api *a);
 /* The model whose /info and /tokenize are served (borrowed); NULL = those answer 503. */
 void sg_api_set_embedder(struct sg_api *a, const struct sg_embedder *embedder);
 
+/* What /v1/triggers shows and fires (borrowed); NULL = none. */
+struct sg_triggers;
+void sg_api_set_triggers(struct sg_api *a, struct sg_triggers *triggers);
+
 /* After a reload: the configuration that is in force now (borrowed). */
 void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config);
 

@@ -38,17 +38,25 @@ struct sg_route {
 	size_t n_query;
 	const char *body_schema; /* JSON text in base/schema.h's subset; NULL = takes no body */
 	bool body_optional;	 /* an empty body stands for {} */
+	bool raw;		 /* the handler parses the body, once it knows who sent it */
 	bool texts;		 /* strings of the body may hold NUL: they are only tokenized */
 	bool waits;		 /* Prefer: wait=N answers 200 */
+	bool keyed;		 /* takes an Idempotency-Key */
 	int success;
 	const char *success_type;   /* media type of a success */
-	const char *success_schema; /* JSON text, may be NULL */
+	const char *success_schema; /* name of a component (schemas.c), NULL = not JSON's */
 	const char *errors;	    /* "404 409": besides those every route has */
 	void (*handle)(struct sg_call *call);
 };
 
 extern const struct sg_route sg_routes[];
 extern const size_t sg_n_routes;
+
+struct sg_component {
+	const char *name, *schema; /* JSON text */
+};
+extern const struct sg_component sg_components[]; /* schemas.c */
+extern const size_t sg_n_components;
 
 struct sg_query_value {
 	bool given;
@@ -86,6 +94,7 @@ struct sg_api {
 	struct sg_engine *engine;
 	const struct sg_config *config;
 	const struct sg_embedder *embedder; /* NULL = no model */
+	struct sg_triggers *triggers;	    /* NULL = none */
 	struct sg_call calls;		    /* anchor of the ring */
 	json_t **schemas;		    /* one a route, NULL where there is none */
 	char *openapi;			    /* the document, made once */
@@ -115,6 +124,9 @@ void sg_call_note_read(struct sg_call *c);
 const char *sg_request_header(const struct sg_request *r, const char *name); /* NULL = none */
 bool sg_identity_has(const struct sg_identity *id, const char *capability);
 const struct sg_query_value *sg_call_query(const struct sg_call *c, const char *name);
+
+/* api.c: the body of a route that is raw, against its schema. false: the call has been answered. */
+bool sg_call_parse_body(struct sg_call *c);
 
 /* runs.c: the run of the path, if this identity may see it. -1: the call has been answered (404).
  */
@@ -160,5 +172,7 @@ void sg_route_stores(struct sg_call *c);
 void sg_route_store(struct sg_call *c);
 void sg_route_documents(struct sg_call *c);
 void sg_route_search(struct sg_call *c);
+void sg_route_triggers(struct sg_call *c);
+void sg_route_fire_trigger(struct sg_call *c);
 
 #endif

@@ -24,11 +24,7 @@ static void put_type(struct sg_buf *b, const struct sg_query *q)
 		break;
 	case SG_QUERY_TIME: sg_buf_adds(b, "{\"type\":\"string\",\"format\":\"date-time\"}"); break;
 	case SG_QUERY_STATUS:
-		sg_buf_adds(b, "{\"type\":\"string\",\"enum\":[");
-		for (int s = SG_RUN_PENDING; s <= SG_RUN_CANCELLED; s++)
-			sg_buf_addf(b, "%s\"%s\"", s ? "," : "",
-				sg_run_status_name((enum sg_run_status)s));
-		sg_buf_adds(b, "]}");
+		sg_buf_adds(b, "{\"$ref\":\"#/components/schemas/RunStatus\"}");
 		break;
 	case SG_QUERY_TEXT:
 		sg_buf_addf(b, "{\"type\":\"string\",\"maxLength\":%d}", SG_API_MAX_VALUE);
@@ -42,13 +38,43 @@ static void put_parameter(struct sg_buf *b, bool *any, const char *name, const c
 	*any = true;
 }
 
+static void put_header(
+	struct sg_buf *b, bool *any, const char *name, const char *description, const char *schema)
+{
+	put_parameter(b, any, name, "header");
+	put_string(b, "description", description);
+	sg_buf_addf(b, ",\"schema\":%s}", schema);
+}
+
+static void put_headers(struct sg_buf *b, const struct sg_route *r, bool *any)
+{
+	if (r->waits)
+		put_header(b, any, "Prefer",
+			"wait=N: answer when the run settles, within N seconds",
+			"{\"type\":\"string\",\"examples\":[\"wait=10\"]}");
+	if (r->keyed)
+		put_header(b, any, "Idempotency-Key", "the same request again gives the same run",
+			"{\"type\":\"string\",\"minLength\":1,\"maxLength\":128,"
+			"\"pattern\":\"^[!-~]+$\"}");
+	if (!r->raw)
+		return;
+	put_header(b, any, "X-Stargraph-Timestamp", "of a webhook: Unix seconds",
+		"{\"type\":\"string\"}");
+	put_header(b, any, "X-Stargraph-Signature",
+		"of a webhook: hex HMAC-SHA256 of timestamp, dot, body", "{\"type\":\"string\"}");
+}
+
 static void put_parameters(struct sg_buf *b, const struct sg_route *r)
 {
 	bool any = false;
+	const char *open = strchr(r->path, '{');
 	sg_buf_adds(b, ",\"parameters\":[");
-	if (strchr(r->path, '{')) {
-		put_parameter(b, &any, "run_id", "path");
-		sg_buf_adds(b, "\"required\":true,\"schema\":{\"type\":\"string\"}}");
+	if (open) {
+		char name[32];
+		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(open + 1, "}"), open + 1);
+		put_parameter(b, &any, name, "path");
+		sg_buf_adds(b, "\"required\":true,\"schema\":{\"type\":\"string\","
+			       "\"pattern\":\"^[A-Za-z0-9_.-]{1,63}$\"}}");
 	}
 	for (size_t i = 0; i < r->n_query; i++) {
 		put_parameter(b, &any, r->query[i].name, "query");
@@ -57,6 +83,7 @@ static void put_parameters(struct sg_buf *b, const struct sg_route *r)
 		put_type(b, &r->query[i]);
 		sg_buf_addc(b, '}');
 	}
+	put_headers(b, r, &any);
 	sg_buf_addc(b, ']');
 }
 
@@ -75,18 +102,27 @@ static const char *what_of(int status)
 			       : "In another state";
 }
 
+static void put_success(
+	struct sg_buf *b, int status, const char *what, const char *type, const char *component)
+{
+	sg_buf_addf(b, "\"%d\":{\"description\":\"%s\",\"content\":{\"%s\":{\"schema\":", status,
+		what, type);
+	if (component)
+		sg_buf_addf(b, "{\"$ref\":\"#/components/schemas/%s\"}}}}", component);
+	else
+		sg_buf_addf(b, "{\"type\":\"%s\"}}}}",
+			strcmp(type, "application/json") == 0 ? "object" : "string");
+}
+
 static void put_responses(struct sg_buf *b, const struct sg_route *r)
 {
-	const char *schema = r->success_schema ? r->success_schema : "{}";
-	sg_buf_addf(b,
-		",\"responses\":{\"%d\":{\"description\":\"Success\",\"content\":{\"%s\":{"
-		"\"schema\":%s}}}",
-		r->success, r->success_type, schema);
-	if (r->waits)
-		sg_buf_addf(b,
-			",\"200\":{\"description\":\"With Prefer: wait=N, the run as it settled\","
-			"\"content\":{\"application/json\":{\"schema\":%s}}}",
-			schema);
+	sg_buf_adds(b, ",\"responses\":{");
+	put_success(b, r->success, "Success", r->success_type, r->success_schema);
+	if (r->waits && r->success != 200) {
+		sg_buf_addc(b, ',');
+		put_success(b, 200, "With Prefer: wait=N, the run as it settled",
+			"application/json", "Run");
+	}
 	put_problem(b, 400, "Malformed request");
 	if (r->capability) {
 		put_problem(b, 401, "No usable client certificate");
@@ -99,7 +135,10 @@ static void put_responses(struct sg_buf *b, const struct sg_route *r)
 		put_problem(b, 415, "Not application/json");
 	}
 	put_problem(b, 422, "Does not fit the schema");
+	put_problem(b, 500, "A fault of the server's");
 	put_problem(b, 503, "Busy; try again");
+	if (strcmp(r->method, "POST") == 0)
+		put_problem(b, 507, "The disk is full; try again");
 	sg_buf_addc(b, '}');
 }
 
@@ -117,9 +156,9 @@ static void put_operation(struct sg_buf *b, const struct sg_route *r)
 	put_parameters(b, r);
 	if (r->body_schema)
 		sg_buf_addf(b,
-			",\"requestBody\":{\"required\":%s,\"content\":{\"application/json\":{"
+			",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{"
 			"\"schema\":%s}}}",
-			r->body_optional ? "false" : "true", r->body_schema);
+			r->body_schema);
 	put_responses(b, r);
 	sg_buf_addc(b, '}');
 }
@@ -147,6 +186,16 @@ static void put_path(struct sg_buf *b, size_t first)
 	sg_buf_addc(b, '}');
 }
 
+static void put_components(struct sg_buf *b)
+{
+	sg_buf_adds(b, "\"RunStatus\":{\"type\":\"string\",\"enum\":[");
+	for (int s = SG_RUN_PENDING; s <= SG_RUN_CANCELLED; s++)
+		sg_buf_addf(b, "%s\"%s\"", s ? "," : "", sg_run_status_name((enum sg_run_status)s));
+	sg_buf_adds(b, "]}");
+	for (size_t i = 0; i < sg_n_components; i++)
+		sg_buf_addf(b, ",\"%s\":%s", sg_components[i].name, sg_components[i].schema);
+}
+
 char *sg_openapi(void)
 {
 	sg_autobuf b = SG_BUF_INIT(MAX_DOCUMENT);
@@ -157,13 +206,10 @@ char *sg_openapi(void)
 	for (size_t i = 0; i < sg_n_routes; i++)
 		if (!seen_before(i))
 			put_path(&b, i);
-	sg_buf_adds(&b,
-		"},\"components\":{\"securitySchemes\":{\"mtls\":{\"type\":\"mutualTLS\"}},"
-		"\"schemas\":{\"Problem\":{\"type\":\"object\",\"description\":\"RFC 9457\","
-		"\"required\":[\"type\",\"title\",\"status\",\"detail\"],\"properties\":{"
-		"\"type\":{\"type\":\"string\"},\"title\":{\"type\":\"string\"},"
-		"\"status\":{\"type\":\"integer\"},\"detail\":{\"type\":\"string\"},"
-		"\"kind\":{\"type\":\"string\"}}}}}}");
+	sg_buf_adds(&b, "},\"components\":{\"securitySchemes\":{\"mtls\":{\"type\":\"mutualTLS\"}},"
+			"\"schemas\":{");
+	put_components(&b);
+	sg_buf_adds(&b, "}}}");
 	return sg_buf_take(&b);
 }
 

@@ -20,7 +20,6 @@ static const struct sg_query stream_query[] = {
 };
 
 #define JSON "application/json"
-#define RUN_SCHEMA "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}"
 #define NO_BODY "{\"type\":\"object\",\"additionalProperties\":false}"
 /* Texts, or token ids: what is in a list is looked at by the handlers. */
 #define INPUTS "{\"type\":[\"string\",\"array\"],\"minLength\":1,\"minItems\":1}"
@@ -28,12 +27,9 @@ static const struct sg_query stream_query[] = {
 
 const struct sg_route sg_routes[] = {
 	{"GET", "/v1/health", NULL, "health", "Is it up?", .success = 200, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"status\"]}",
-		.handle = sg_route_v1_health},
+		.success_schema = "Up", .handle = sg_route_v1_health},
 	{"GET", "/health", "", "healthComponents", "Is it up, by component", .success = 200,
-		.success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"status\",\"components\"]}",
-		.handle = sg_route_health},
+		.success_type = JSON, .success_schema = "Health", .handle = sg_route_health},
 	{"POST", "/v1/runs", "runs:start", "startRun",
 		"Start a run; answered when it is durable, or with Prefer: wait=N when it settles",
 		.body_schema =
@@ -42,42 +38,36 @@ const struct sg_route sg_routes[] = {
 			"\"params\":{\"type\":\"object\"},"
 			"\"idempotency_key\":{\"type\":[\"string\",\"null\"]}},"
 			"\"required\":[\"graph_id\"],\"additionalProperties\":false}",
-		.success = 202, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}",
-		.errors = "404 409", .waits = true, .handle = sg_route_start_run},
+		.success = 202, .success_type = JSON, .success_schema = "RunHandle",
+		.errors = "404 409", .waits = true, .keyed = true, .handle = sg_route_start_run},
 	{"GET", "/v1/runs", "runs:read", "listRuns", "Runs, newest first", .query = page_query,
 		.n_query = SG_ARRAY_LEN(page_query), .success = 200, .success_type = JSON,
-		.success_schema =
-			"{\"type\":\"object\",\"required\":[\"items\",\"total\",\"limit\","
-			"\"offset\"]}",
-		.handle = sg_route_list_runs},
+		.success_schema = "RunPage", .handle = sg_route_list_runs},
 	{"GET", "/v1/runs/{run_id}", "runs:read", "getRun", "One run", .success = 200,
-		.success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}",
-		.errors = "404", .handle = sg_route_get_run},
+		.success_type = JSON, .success_schema = "Run", .errors = "404",
+		.handle = sg_route_get_run},
 	{"POST", "/v1/runs/{run_id}/respond", "runs:respond", "respondRun",
 		"Answer the question a run waits at",
 		.body_schema = "{\"type\":\"object\",\"properties\":{"
 			       "\"response\":{\"type\":\"object\"}},"
 			       "\"required\":[\"response\"],\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"run_id\",\"status\"]}",
-		.errors = "404 409", .handle = sg_route_respond},
+		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
+		.waits = true, .handle = sg_route_respond},
 	{"GET", "/v1/graphs", "runs:read", "listGraphs", "The graphs that are loaded",
-		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
+		.success = 200, .success_type = JSON, .success_schema = "Graphs",
 		.handle = sg_route_graphs},
 	{"POST", "/v1/runs/{run_id}/cancel", "runs:cancel", "cancelRun",
 		"Cancel a run at its next step", .body_schema = NO_BODY, .body_optional = true,
-		.success = 200, .success_type = JSON, .success_schema = RUN_SCHEMA,
-		.errors = "404 409", .handle = sg_route_cancel},
+		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
+		.handle = sg_route_cancel},
 	{"POST", "/v1/runs/{run_id}/pause", "runs:pause", "pauseRun",
 		"Pause a run at its next step", .body_schema = NO_BODY, .body_optional = true,
-		.success = 200, .success_type = JSON, .success_schema = RUN_SCHEMA,
-		.errors = "404 409", .handle = sg_route_pause},
+		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
+		.handle = sg_route_pause},
 	{"POST", "/v1/runs/{run_id}/resume", "runs:resume", "resumeRun",
 		"Resume a paused run from its last checkpoint", .body_schema = NO_BODY,
 		.body_optional = true, .success = 202, .success_type = JSON,
-		.success_schema = RUN_SCHEMA, .errors = "404 409", .handle = sg_route_resume},
+		.success_schema = "RunHandle", .errors = "404 409", .handle = sg_route_resume},
 	{"GET", "/v1/runs/{run_id}/stream", "runs:read", "streamRun",
 		"A run's events: server-sent, or WebSocket on upgrade", .query = stream_query,
 		.n_query = SG_ARRAY_LEN(stream_query), .success = 200,
@@ -94,9 +84,7 @@ const struct sg_route sg_routes[] = {
 			       "\"truncate\":{\"type\":\"boolean\"},"
 			       "\"user\":{\"type\":\"string\"}},\"required\":[\"input\"],"
 			       "\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"object\",\"data\","
-				  "\"model\",\"usage\"]}",
+		.success = 200, .success_type = JSON, .success_schema = "Embeddings",
 		.errors = "429", .texts = true, .handle = sg_route_embeddings},
 	{"POST", "/embed", "embeddings:create", "embed",
 		"Embeddings in text-embeddings-inference's shape",
@@ -104,25 +92,23 @@ const struct sg_route sg_routes[] = {
 			       ",\"normalize\":{\"const\":true},\"truncate\":{\"type\":"
 			       "\"boolean\"}},\"required\":[\"inputs\"],"
 			       "\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
-		.errors = "429", .texts = true, .handle = sg_route_embed},
+		.success = 200, .success_type = JSON, .success_schema = "Vectors", .errors = "429",
+		.texts = true, .handle = sg_route_embed},
 	{"POST", "/tokenize", "embeddings:create", "tokenize",
 		"The tokens of texts: id, text, place",
 		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS
 			       ",\"add_special_tokens\":{\"type\":\"boolean\"}},"
 			       "\"required\":[\"inputs\"],\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
-		.texts = true, .handle = sg_route_tokenize},
+		.success = 200, .success_type = JSON, .success_schema = "Tokens", .texts = true,
+		.handle = sg_route_tokenize},
 	{"GET", "/info", "embeddings:create", "info", "The embedding model", .success = 200,
-		.success_type = JSON, .success_schema = "{\"type\":\"object\"}",
-		.handle = sg_route_info},
+		.success_type = JSON, .success_schema = "Model", .handle = sg_route_info},
 	{"GET", "/v1/stores", "", "listStores", "The knowledge stores that one may read",
-		.success = 200, .success_type = JSON, .success_schema = "{\"type\":\"array\"}",
+		.success = 200, .success_type = JSON, .success_schema = "Stores",
 		.handle = sg_route_stores},
 	{"GET", "/v1/stores/{name}", "", "getStore", "One knowledge store; needs db.{name}:read",
-		.success = 200, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"name\",\"provider\"]}",
-		.errors = "404", .handle = sg_route_store},
+		.success = 200, .success_type = JSON, .success_schema = "Store", .errors = "404",
+		.handle = sg_route_store},
 	{"POST", "/v1/stores/{name}/documents", "", "writeDocuments",
 		"Write and delete documents; needs db.{name}:write; answered when it is durable",
 		.body_schema =
@@ -133,11 +119,8 @@ const struct sg_route sg_routes[] = {
 			"\"text\":{\"type\":\"string\"},\"metadata\":{\"type\":\"object\"}}}},"
 			"\"delete\":{\"type\":\"array\",\"maxItems\":256,\"items\":{"
 			"\"type\":\"string\",\"minLength\":1}}},\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON,
-		.success_schema =
-			"{\"type\":\"object\",\"required\":[\"added\",\"updated\",\"unchanged\","
-			"\"deleted\"]}",
-		.errors = "404", .handle = sg_route_documents},
+		.success = 200, .success_type = JSON, .success_schema = "Written", .errors = "404",
+		.handle = sg_route_documents},
 	{"POST", "/v1/stores/{name}/search", "", "searchStore",
 		"Search a store; needs db.{name}:read",
 		.body_schema =
@@ -148,9 +131,16 @@ const struct sg_route sg_routes[] = {
 			"\"filter\":{\"type\":\"object\"},\"int8\":{\"type\":\"boolean\"},"
 			"\"text\":{\"type\":\"boolean\"}},\"required\":[\"query\"],"
 			"\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON,
-		.success_schema = "{\"type\":\"object\",\"required\":[\"hits\"]}", .errors = "404",
+		.success = 200, .success_type = JSON, .success_schema = "Hits", .errors = "404",
 		.handle = sg_route_search},
+	{"GET", "/v1/triggers", "runs:read", "listTriggers", "The triggers that are declared",
+		.success = 200, .success_type = JSON, .success_schema = "Triggers",
+		.handle = sg_route_triggers},
+	{"POST", "/v1/triggers/{trigger_id}", "", "fireTrigger",
+		"A webhook (with its signature), or a manual trigger (needs runs:start)",
+		.body_schema = "{\"type\":\"object\"}", .body_optional = true, .raw = true,
+		.success = 202, .success_type = JSON, .success_schema = "RunHandle",
+		.errors = "404 409", .handle = sg_route_fire_trigger},
 };
 
 const size_t sg_n_routes = SG_ARRAY_LEN(sg_routes);

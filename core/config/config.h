@@ -76,6 +76,10 @@ struct sg_config {
 	void *origins; /* where each value came from */
 };
 
+/* Puts "file:line:column" of an RFC 6901 pointer into the file before the error's text; returns the
+ * error's code. */
+int sg_config_locate(const struct sg_config *c, const char *pointer, struct sg_error *err);
+
 #define SG_CONFIG_DEFAULT_PATH "/etc/stargraph/stargraph.toml"
 
 const char *sg_profile_name(enum sg_profile p); /* "cleared", "oss-default"; static */

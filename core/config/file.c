@@ -24,6 +24,13 @@ int sg_config_error_at(const char *path, const struct sg_mark *marks, const char
 		at_key ? m->key_column : m->column);
 }
 
+int sg_config_locate(const struct sg_config *c, const char *pointer, struct sg_error *err)
+{
+	const struct sg_origins *o = c->origins;
+	return o && o->marks ? sg_config_error_at(c->file_path, o->marks, pointer, false, err)
+			     : -err->code;
+}
+
 static int fail_at(const struct check *c, const char *pointer, bool key)
 {
 	return sg_config_error_at(c->path, c->marks, pointer, key, c->err);

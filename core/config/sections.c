@@ -57,6 +57,35 @@ const struct sg_section sg_sections[] = {
 		"\"metric\":{\"enum\":[\"cosine\",\"dot\",\"l2\"],\"default\":\"cosine\","
 		"\"description\":\"How vectors are compared.\"}}}",
 		"A knowledge store; it is made at the start when it is not there."},
+	{"trigger", true,
+		"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"id\",\"kind\","
+		"\"graph\"],\"properties\":{"
+		"\"id\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":63,\"description\":"
+		"\"a-z, 0-9, _ and -; its runs have the actor trigger:<id>.\"},"
+		"\"kind\":{\"enum\":[\"manual\",\"cron\",\"webhook\"],\"description\":\"What "
+		"fires it.\"},"
+		"\"graph\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":256,"
+		"\"description\":\"Id of the graph that it runs.\"},"
+		"\"params\":{\"type\":\"object\",\"description\":\"Parameters of its runs; those "
+		"of a request go over them.\"},"
+		"\"capabilities\":{\"type\":\"array\",\"items\":{\"type\":\"string\","
+		"\"minLength\":1,\"maxLength\":128},\"description\":\"What it is granted; under "
+		"cleared it needs runs:start.\"},"
+		"\"schedule\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200,"
+		"\"description\":\"cron: five fields, or six with the second first; UTC.\"},"
+		"\"missed\":{\"enum\":[\"skip\",\"run_once\",\"run_all\"],\"default\":\"run_once\","
+		"\"description\":\"cron: what becomes of ticks that passed while nothing ran; "
+		"run_all takes the newest 100.\"},"
+		"\"secret_file\":{\"type\":\"string\",\"minLength\":1,\"description\":\"webhook: "
+		"file (mode 0600) of the HMAC's secret, 16 to 1024 bytes.\"},"
+		"\"previous_secret_file\":{\"type\":\"string\",\"minLength\":1,\"description\":"
+		"\"webhook: the secret before, accepted beside it.\"},"
+		"\"window_seconds\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":86400,"
+		"\"default\":300,\"description\":\"webhook: how far its timestamp may be from "
+		"now.\"},"
+		"\"body_bytes\":{\"type\":\"integer\",\"minimum\":2,\"maximum\":1048576,"
+		"\"default\":65536,\"description\":\"webhook: most bytes of a body.\"}}}",
+		"What starts runs besides POST /v1/runs: operating/triggers.md."},
 };
 
 const size_t sg_n_sections = SG_ARRAY_LEN(sg_sections);

@@ -138,6 +138,13 @@ int sg_engine_artifacts(
 int sg_engine_artifact(struct sg_engine *e, const char *artifact_id, json_t **ret_refs,
 	char **ret_data, size_t *ret_n, struct sg_error *err);
 
+/* A short text by name, at most 96 bytes: durable with the batch of what was asked for before it.
+ * SG_EBUSY, SG_ENOSPACE as sg_engine_start. get: positive outcome 1 = none of that name. */
+int sg_engine_note_put(
+	struct sg_engine *e, const char *name, const char *text, struct sg_error *err);
+int sg_engine_note_get(
+	struct sg_engine *e, const char *name, char *ret, size_t size, struct sg_error *err);
+
 /* Graphs in load order; borrowed. */
 size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const **ret);
 

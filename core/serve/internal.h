@@ -19,6 +19,7 @@
 #include "serve/peer.h"
 #include "serve/serve.h"
 #include "serve/tls.h"
+#include "trigger/trigger.h"
 
 /* Times after which a connection is cut, in milliseconds. */
 #define SG_SERVE_IDLE_MS 75000	    /* kept alive without a request */
@@ -91,6 +92,7 @@ struct sg_server {
 	struct sg_mounts *mounts; /* rule packs */
 	struct sg_engine *engine;
 	struct sg_embedder *embedder;
+	struct sg_triggers *triggers;
 	struct sg_api *api;
 	struct sg_grants *grants;
 	unsigned generation; /* counts reloads of grants and TLS */

@@ -26,6 +26,12 @@ static void fresh_finish(struct fresh *f)
 	free(f->config);
 }
 
+static bool same_section(const struct sg_config *a, const struct sg_config *b, const char *name)
+{
+	const json_t *x = json_object_get(a->file, name), *y = json_object_get(b->file, name);
+	return x && y ? json_equal(x, y) : x == y;
+}
+
 /* What is bound at start cannot change under a running server. */
 static int check_fixed(
 	const struct sg_config *now, const struct sg_config *then, struct sg_error *err)
@@ -45,6 +51,8 @@ static int check_fixed(
 		what = "host or port";
 	else if (!*now->tls_cert != !*then->tls_cert)
 		what = "tls_cert (opening or closing the direct door)";
+	else if (!same_section(now, then, "trigger"))
+		what = "[[trigger]]";
 	return what ? sg_error_set(err, SG_EREFUSED, NULL, "%s changed: needs a restart", what) : 0;
 }
 

@@ -151,8 +151,12 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 	if (r == 0)
 		r = sg_api_create(&s->api, s->engine, c, err);
 	if (r == 0)
-		sg_api_set_embedder(s->api, s->embedder);
-	return r;
+		r = sg_triggers_create(&s->triggers, s->engine, c, err);
+	if (r < 0)
+		return r;
+	sg_api_set_embedder(s->api, s->embedder);
+	sg_api_set_triggers(s->api, s->triggers);
+	return 0;
 }
 
 static void on_engine(h2o_socket_t *sock, const char *err)
@@ -238,6 +242,8 @@ static int prepare(struct sg_server *s, struct sg_error *err)
 		r = setup_loop(s, err);
 	if (r == 0)
 		r = sg_engine_recover(s->engine, err);
+	if (r == 0)
+		r = sg_triggers_begin(s->triggers, sg_clock_utc_us() / 1000000, err);
 	return r < 0 ? r : sg_doors_open(s, err);
 }
 
@@ -278,7 +284,10 @@ static int shorter(int a, int b)
 static void turn(struct sg_server *s)
 {
 	int wait = shorter(sg_engine_timeout_ms(s->engine), sg_api_timeout_ms(s->api));
+	wait = shorter(wait, sg_triggers_timeout_ms(s->triggers, sg_clock_utc_us()));
 	(void)h2o_evloop_run(s->loop, shorter(wait, MAX_WAIT_MS));
+	if (!s->draining)
+		sg_triggers_tick(s->triggers, sg_clock_utc_us() / 1000000);
 	if (sg_engine_timeout_ms(s->engine) == 0)
 		sg_engine_dispatch(s->engine);
 	sg_api_tick(s->api);
@@ -331,6 +340,7 @@ static void finish(struct sg_server *s)
 {
 	sg_doors_close(s);
 	sg_api_destroy(s->api);
+	sg_triggers_destroy(s->triggers);
 	sg_engine_destroy(s->engine);
 	sg_mounts_destroy(s->mounts);
 	close_loop(s);

@@ -337,7 +337,7 @@ def test_metrics_and_openapi(oss):
         for method in item:
             r = oss.request(method.upper(), path.replace("{run_id}", "run-0"),
                             {} if method == "post" else None)
-            assert r.status != 405 and (r.status != 404 or "{run_id}" in path), path
+            assert r.status != 405 and (r.status != 404 or "{" in path), path
 
 
 def test_cleared_denies_what_is_not_granted(cleared):

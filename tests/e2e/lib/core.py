@@ -46,6 +46,8 @@ def toml(value):
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} = {toml(v)}" for k, v in value.items()) + "}"
     return json.dumps(value if isinstance(value, (int, float)) else str(value))
 
 
@@ -99,12 +101,14 @@ class _Unix(http.client.HTTPConnection):
 class Core:
     def __init__(self, directory, profile="oss-default", graphs=(), grants=(), env=None, uid=None,
                  tcp=True, unix=None, prefix=(), limits=None, model=None, log=None, stores=(),
+                 triggers=(),
                  **keys):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.profile, self.uid, self.prefix = profile, uid, list(prefix)
         self.env = dict(env or {})
         self.grants, self.log_keys, self.stores = list(grants), dict(log or {}), list(stores)
+        self.triggers = list(triggers)
         self.limits, self.model = dict(limits or {}), dict(model or {})
         self.port = free_port() if tcp else 0
         self.socket = self.dir / "core.sock"
@@ -148,6 +152,8 @@ class Core:
                     f"{k} = {toml(v)}\n" for k, v in section.items())
         for store in self.stores:
             text += "\n[[store]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in store.items())
+        for trigger in self.triggers:
+            text += "\n[[trigger]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in trigger.items())
         new = self.dir / "stargraph.toml.new"
         new.write_text(text)
         new.chmod(0o600)

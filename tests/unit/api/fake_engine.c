@@ -28,7 +28,8 @@ struct sg_engine {
 	struct pending pending[MAX_PENDING];
 	size_t n_pending;
 	struct sg_buf audit;
-	bool audit_fails;
+	bool audit_fails, busy;
+	char note_name[128], note[128]; /* the one that was put last */
 };
 
 struct sg_engine *fake_engine_create(void)
@@ -62,6 +63,30 @@ size_t fake_pending(const struct sg_engine *e)
 void fake_audit_fails(struct sg_engine *e, bool fails)
 {
 	e->audit_fails = fails;
+}
+
+void fake_starts_busy(struct sg_engine *e, bool busy)
+{
+	e->busy = busy;
+}
+
+int sg_engine_note_put(
+	struct sg_engine *e, const char *name, const char *text, struct sg_error *err)
+{
+	(void)err;
+	(void)snprintf(e->note_name, sizeof(e->note_name), "%s", name);
+	(void)snprintf(e->note, sizeof(e->note), "%s", text);
+	return 0;
+}
+
+int sg_engine_note_get(
+	struct sg_engine *e, const char *name, char *ret, size_t size, struct sg_error *err)
+{
+	(void)err;
+	if (strcmp(e->note_name, name) != 0)
+		return 1;
+	(void)snprintf(ret, size, "%s", e->note);
+	return 0;
 }
 
 static char *copy(const char *s)
@@ -153,7 +178,7 @@ int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *par
 	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err)
 {
 	(void)from_text;
-	if (strcmp(graph_id, "busy") == 0)
+	if (e->busy || strcmp(graph_id, "busy") == 0)
 		return sg_error_set(err, SG_EBUSY, NULL, "limits.runs_in_flight reached");
 	if (!strstr("done ask hang", graph_id))
 		return not_found(err, "graph", graph_id);
