@@ -192,6 +192,20 @@ static bool body_passes(struct sg_call *c)
 	return c->route->raw || sg_call_parse_body(c);
 }
 
+/* One subject cannot take what all need: its requests that wait for an answer are counted. They are
+ * looked at only when there are enough of all. A waiting call's identity lives as long as it does.
+ */
+static bool too_many(const struct sg_call *c)
+{
+	const struct sg_api *a = c->api;
+	int64_t limit = a->config->limits.subject_requests, n = 0;
+	if ((int64_t)a->n_calls <= limit)
+		return false;
+	for (const struct sg_call *o = a->calls.next; o != &a->calls; o = o->next)
+		n += o->reply && o->id && strcmp(o->id->actor, c->id->actor) == 0;
+	return n > limit;
+}
+
 static void dispatch(struct sg_call *c)
 {
 	char allow[64];
@@ -211,6 +225,11 @@ static void dispatch(struct sg_call *c)
 		sg_call_refuse(c, 403, "refused", "cross_site", "cross-site request refused");
 		return;
 	}
+	if (c->route->capability && too_many(c)) {
+		sg_call_problem(
+			c, 429, "this subject has limits.subject_requests unanswered requests");
+		return;
+	}
 	if (c->route->capability && *c->route->capability &&
 		!sg_identity_has(id, c->route->capability)) {
 		sg_call_deny(c, c->route->capability);
@@ -220,8 +239,11 @@ static void dispatch(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	if (body_passes(c))
-		c->route->handle(c);
+	if (!body_passes(c))
+		return;
+	if (*c->run_id && strcmp(c->route->method, "POST") == 0)
+		sg_call_note_trace(c);
+	c->route->handle(c);
 }
 
 static struct sg_call *call_create(
@@ -239,6 +261,7 @@ static struct sg_call *call_create(
 	c->next = &a->calls;
 	c->prev = a->calls.prev;
 	c->prev->next = c->next->prev = c;
+	a->n_calls++;
 	return c;
 }
 

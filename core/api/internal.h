@@ -100,6 +100,7 @@ struct sg_api {
 	char *openapi;			    /* the document, made once */
 	int64_t next_deadline_us;	    /* 0 = none */
 	uint64_t answers[6];		    /* by hundreds of status */
+	size_t n_calls;			    /* in the ring */
 	uint64_t refused;		    /* refusals and denials */
 };
 
@@ -120,6 +121,8 @@ void sg_call_deny(struct sg_call *c, const char *capability);
 void sg_call_end(struct sg_call *c); /* unlinks and frees */
 /* An audit record of a successful read, not waited for. */
 void sg_call_note_read(struct sg_call *c);
+/* The same, type "request", of what changes something and carries a valid traceparent. */
+void sg_call_note_trace(struct sg_call *c);
 
 const char *sg_request_header(const struct sg_request *r, const char *name); /* NULL = none */
 bool sg_identity_has(const struct sg_identity *id, const char *capability);

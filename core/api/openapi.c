@@ -97,9 +97,7 @@ static void put_problem(struct sg_buf *b, int status, const char *what)
 
 static const char *what_of(int status)
 {
-	return status == 404   ? "Not found"
-	       : status == 429 ? "The queue is full; try again"
-			       : "In another state";
+	return status == 404 ? "Not found" : "In another state";
 }
 
 static void put_success(
@@ -127,6 +125,8 @@ static void put_responses(struct sg_buf *b, const struct sg_route *r)
 	if (r->capability) {
 		put_problem(b, 401, "No usable client certificate");
 		put_problem(b, 403, "Not granted");
+		put_problem(
+			b, 429, "Too many of this subject's requests, or a full queue; try again");
 	}
 	for (const char *e = r->errors; e && *e; e += strcspn(e, " "), e += *e == ' ')
 		put_problem(b, (int)strtol(e, NULL, 10), what_of((int)strtol(e, NULL, 10)));

@@ -68,6 +68,7 @@ void sg_call_end(struct sg_call *c)
 	sg_engine_unsubscribe(c->subscription);
 	if (c->cleanup)
 		c->cleanup(c);
+	c->api->n_calls--;
 	c->prev->next = c->next;
 	c->next->prev = c->prev;
 	json_decref(c->body);
@@ -164,6 +165,27 @@ static void refusal_durable(void *ctx, const struct sg_error *err)
 		problem(c, c->status, NULL, c->problem);
 }
 
+/* W3C Trace Context: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zeros. NULL = none, or not one:
+ * what cannot be read is as if it were not there. */
+static const char *traceparent(const struct sg_request *r)
+{
+	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";
+	const char *t = sg_request_header(r, "traceparent");
+	if (!t || strlen(t) != sizeof(shape) - 1 || memcmp(t, "00-", 3) != 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(shape) - 1; i++)
+		if (shape[i] == '-' ? t[i] != '-' : !strchr("0123456789abcdef", t[i]))
+			return NULL;
+	return strspn(t + 3, "0") == 32 || strspn(t + 36, "0") == 16 ? NULL : t;
+}
+
+static void put_trace(json_t *payload, const struct sg_request *r)
+{
+	const char *t = traceparent(r);
+	if (t)
+		(void)json_object_set_new(payload, "traceparent", json_string(t));
+}
+
 static json_t *refusal_payload(
 	const struct sg_call *c, const char *kind, const char *detail, int status)
 {
@@ -178,6 +200,7 @@ static json_t *refusal_payload(
 		(void)json_object_set_new(p, "fingerprint", json_string(id->fingerprint));
 	if (id && *id->serial)
 		(void)json_object_set_new(p, "serial", json_string(id->serial));
+	put_trace(p, c->req);
 	return p;
 }
 
@@ -213,14 +236,26 @@ void sg_call_deny(struct sg_call *c, const char *capability)
 	sg_call_refuse(c, 403, "denied", "capability_denied", detail);
 }
 
+static void note(struct sg_call *c, const char *type)
+{
+	json_auto_t *p = json_pack("{s:s, s:s, s:s}", "method", c->req->method, "route",
+		c->req->path, "door", c->id->door);
+	if (!p)
+		return;
+	put_trace(p, c->req);
+	(void)sg_engine_audit(c->api->engine, c->id->actor, type, *c->run_id ? c->run_id : NULL, p,
+		NULL, NULL, NULL);
+}
+
 void sg_call_note_read(struct sg_call *c)
 {
-	json_t *p = json_pack("{s:s, s:s, s:s}", "method", c->req->method, "route", c->req->path,
-		"door", c->id->door);
-	if (p)
-		(void)sg_engine_audit(c->api->engine, c->id->actor, "read",
-			*c->run_id ? c->run_id : NULL, p, NULL, NULL, NULL);
-	json_decref(p);
+	note(c, "read");
+}
+
+void sg_call_note_trace(struct sg_call *c)
+{
+	if (traceparent(c->req))
+		note(c, "request");
 }
 
 const char *sg_request_header(const struct sg_request *r, const char *name)

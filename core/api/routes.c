@@ -84,16 +84,16 @@ const struct sg_route sg_routes[] = {
 			       "\"truncate\":{\"type\":\"boolean\"},"
 			       "\"user\":{\"type\":\"string\"}},\"required\":[\"input\"],"
 			       "\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON, .success_schema = "Embeddings",
-		.errors = "429", .texts = true, .handle = sg_route_embeddings},
+		.success = 200, .success_type = JSON, .success_schema = "Embeddings", .texts = true,
+		.handle = sg_route_embeddings},
 	{"POST", "/embed", "embeddings:create", "embed",
 		"Embeddings in text-embeddings-inference's shape",
 		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" INPUTS
 			       ",\"normalize\":{\"const\":true},\"truncate\":{\"type\":"
 			       "\"boolean\"}},\"required\":[\"inputs\"],"
 			       "\"additionalProperties\":false}",
-		.success = 200, .success_type = JSON, .success_schema = "Vectors", .errors = "429",
-		.texts = true, .handle = sg_route_embed},
+		.success = 200, .success_type = JSON, .success_schema = "Vectors", .texts = true,
+		.handle = sg_route_embed},
 	{"POST", "/tokenize", "embeddings:create", "tokenize",
 		"The tokens of texts: id, text, place",
 		.body_schema = "{\"type\":\"object\",\"properties\":{\"inputs\":" TEXTS

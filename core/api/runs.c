@@ -125,6 +125,7 @@ void sg_route_start_run(struct sg_call *c)
 		return;
 	}
 	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", run_id);
+	sg_call_note_trace(c);
 	if (r == 1)
 		reply_again(c);
 }

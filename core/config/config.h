@@ -62,9 +62,9 @@ struct sg_config {
 	int embed_workers;
 	/* [limits]: every limit has a name here, a default, and a clear error when it is reached */
 	struct {
-		int64_t body_bytes, connections, queue, nodes, steps, facts, firings, join_product,
-			rule_ms, text_bytes, run_seconds, node_seconds, state_bytes, resident_bytes,
-			runs_in_flight;
+		int64_t body_bytes, connections, subject_requests, queue, nodes, steps, facts,
+			firings, join_product, rule_ms, text_bytes, run_seconds, node_seconds,
+			state_bytes, resident_bytes, runs_in_flight;
 	} limits;
 	/* [log] */
 	char *log_format, *log_level;

@@ -93,6 +93,8 @@ const struct sg_key sg_keys[] = {
 
 	LIMIT(body_bytes, "1048576", 1024, GIB, "Bytes of a request body."),
 	LIMIT(connections, "1024", 1, 65536, "Open connections."),
+	LIMIT(subject_requests, "512", 1, 65536,
+		"Unanswered requests of one subject, streams included."),
 	LIMIT(queue, "1024", 1, 65536, "Requests waiting for the writer or the embedder."),
 	LIMIT(nodes, "10000", 1, 1000000, "Nodes of a graph."),
 	LIMIT(steps, "10000", 1, 10000000, "Steps of a run."),

@@ -604,3 +604,40 @@ def test_gates_come_before_ports(tmp_path, graphs):
     with core:
         code, text = core.refused()  # the state directory has its owner
         assert code == 2 and str(core.process.pid) in text
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_traceparent_is_recorded(cleared):
+    started = cleared.post("/v1/runs", {"graph_id": "run:done"}, as_=alice,
+                           headers={"traceparent": TRACE}).json()["run_id"]
+    assert cleared.get("/metrics", as_=alice, headers={"traceparent": TRACE}).status == 403
+    for bad in (TRACE.upper(), TRACE[:-1], TRACE.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32),
+                "01" + TRACE[2:], TRACE + "-x", "x" * 4000):
+        assert cleared.get("/v1/runs", as_=alice, headers={"traceparent": bad}).status == 200
+    cleared.get(f"/v1/runs/{started}", as_=alice)
+    records = [a for a in cleared.audit() if "traceparent" in a["payload"]]
+    assert [(a["type"], a["payload"]["traceparent"]) for a in records] == [
+        ("request", TRACE), ("denied", TRACE)]
+    assert records[0]["run"] == started
+
+
+def test_one_subject_cannot_take_every_place(tmp_path, graphs):
+    with Core(tmp_path / "core", profile="cleared", grants=grants(), graphs=[graphs],
+              limits={"subject_requests": 3, "steps": 10000000}) as core:
+        waiting = []
+        for _ in range(4):
+            c = core.connection()
+            c.request("POST", "/v1/runs", json.dumps({"graph_id": "run:long"}),
+                      {**alice.headers, "Content-Type": "application/json", "Prefer": "wait=3"})
+            waiting.append(c)
+            time.sleep(0.1)
+        r = waiting[3].getresponse()
+        assert r.status == 429 and r.headers["Retry-After"] == "1"
+        assert b"limits.subject_requests" in r.read()
+        assert core.get("/v1/runs", as_=Who(BOB)).status == 200, "others are served"
+        for c in waiting[:3]:
+            assert c.getresponse().status == 202
+        for run in core.get("/v1/runs", as_=alice).json()["items"]:
+            assert core.post(f"/v1/runs/{run['run_id']}/cancel", as_=alice).status == 200

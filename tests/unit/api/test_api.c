@@ -49,6 +49,7 @@ static int setup(void **state)
 	w->engine = fake_engine_create();
 	w->config.profile = SG_PROFILE_CLEARED;
 	w->config.limits.text_bytes = 1000;
+	w->config.limits.subject_requests = 100;
 	if (sg_api_create(&w->api, w->engine, &w->config, &err) < 0) {
 		print_error("%s\n", err.text);
 		return -1;
