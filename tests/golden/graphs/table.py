@@ -9,7 +9,7 @@ from cases import CANNOT, CASES, RUN  # noqa: E402
 HEAD = """# The original's graphs, here
 
 Every graph that the Python original (0.8.0) ships: examples, bundles, skills, demos, fixtures, tutorials. {n} in all;
-{runs} run here and come to the path and final state of the original (seen by running it for hello, pipeline, sample-graph, phase3, phase4, cyclic and std-tool; read from its source for the rest), {cannot} cannot, each for the one reason given.
+{runs} run here and come to the path and final state of the original (seen by running it, `tests/golden/graphs/against_original.py`, for hello, pipeline, sample-graph, 100-node-ir, hitl-graph, first-graph, the two cyclic graphs, the parallel block and the sequential subgraph; read from its source, documentation and tests for the rest), {cannot} cannot, each for the one reason given.
 The restatements are in `tests/golden/graphs/cases.py`, and the golden suite runs them all; this page is printed by
 `tests/golden/graphs/table.py`.
 
