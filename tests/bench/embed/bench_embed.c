@@ -5,6 +5,7 @@
  *   text N REPS       -> best milliseconds for one text of N tokens on all threads
  *   corpus            -> tokens/s over the corpus file, one text a worker
  *   start             -> milliseconds from nothing to the first vector
+ *   hash              -> milliseconds to hash the files that a start hashes, by one thread
  *   info              -> kernel, repacked bytes, weights' bytes
  */
 #include <getopt.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "embed/embed.h"
 #include "embed/pool.h"
 #include "peak.h"
@@ -157,6 +159,22 @@ static double run_start(struct bench *b)
 	return took * 1e3;
 }
 
+static double run_hash(const struct bench *b)
+{
+	static const char *const files[] = {"model.safetensors", "tokenizer.json", "vocab.txt",
+		"config.json", "sentence_bert_config.json", "1_Pooling/config.json",
+		"modules.json"};
+	const double t = now();
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char path[4096], hex[SG_SHA256_HEX];
+		struct sg_error err = {0};
+		(void)snprintf(path, sizeof(path), "%s/%s", b->model, files[i]);
+		if (sg_sha256_file(path, hex, &err) < 0)
+			die(&err);
+	}
+	return (now() - t) * 1e3;
+}
+
 static void answer(struct bench *b, const char *line)
 {
 	unsigned n;
@@ -170,6 +188,8 @@ static void answer(struct bench *b, const char *line)
 		(void)printf("%.3f\n", run_corpus(b));
 	else if (strcmp(line, "start\n") == 0)
 		(void)printf("%.3f\n", run_start(b));
+	else if (strcmp(line, "hash\n") == 0)
+		(void)printf("%.3f\n", run_hash(b));
 	else if (strcmp(line, "info\n") == 0)
 		(void)printf("%s %zu\n", info->kernel, info->repacked_bytes);
 	else
