@@ -41,11 +41,29 @@ const struct sg_node_kind *sg_kind_find(const char *name)
 	return NULL;
 }
 
+/* Of a store that the graph lists with a provider other than those that need no model. */
+static bool retrieves_by_vector(const struct sg_graph *g, const struct sg_node *n)
+{
+	const json_t *names = json_object_get(n->config, "stores"), *name, *one;
+	size_t i, k;
+	const char *mode = json_string_value(json_object_get(n->config, "mode"));
+	if (strcmp(n->kind, "retrieval") != 0 || (mode && strcmp(mode, "text") == 0))
+		return false;
+	json_array_foreach (names, i, name)
+		json_array_foreach (json_object_get(g->document, "stores"), k, one) {
+			const char *provider = json_string_value(json_object_get(one, "provider"));
+			if (json_equal(name, json_object_get(one, "name")) && provider &&
+				strcmp(provider, "document") != 0)
+				return true;
+		}
+	return false;
+}
+
 bool sg_run_embeds(const struct sg_graph *g)
 {
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		const struct sg_node_kind *k = sg_kind_find(g->nodes[i].kind);
-		if (k && k->embeds)
+		if ((k && k->embeds) || retrieves_by_vector(g, &g->nodes[i]))
 			return true;
 		if (g->nodes[i].subgraph && sg_run_embeds(g->nodes[i].subgraph))
 			return true;
