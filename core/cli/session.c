@@ -44,6 +44,33 @@ static int load_packs(struct sg_session *s, const char *state_dir, const char *c
 	return sg_mounts_from_directories(&s->mounts, packs, n_packs, pins, err);
 }
 
+/* The tools of a configuration; its profile counts for them here too. */
+static int load_tools(struct sg_session *s, struct sg_engine_options *o,
+	const struct sg_session_options *with, struct sg_error *err)
+{
+	struct sg_config c = {0};
+	sg_autofree char *directory = NULL;
+	if (!with->config)
+		return 0;
+	int r = sg_config_load(&c, with->config, NULL, 0, environ, err);
+	if (r < 0)
+		return r;
+	o->cleared = c.profile == SG_PROFILE_CLEARED;
+	if (o->cleared && with->allow_side_effects)
+		r = sg_error_set(err, SG_EREFUSED, "side-effects",
+			"--allow-side-effects is refused under the cleared profile");
+	if (r == 0 && asprintf(&directory, "%s/tools", o->state_dir) < 0) {
+		directory = NULL;
+		r = sg_error_nomem(err);
+	}
+	if (r == 0)
+		r = sg_tools_create(
+			&s->tools, json_object_get(c.file, "tool"), directory, o->cleared, err);
+	sg_config_finish(&c);
+	o->tools = s->tools;
+	return r;
+}
+
 int sg_session_open(
 	struct sg_session *s, const struct sg_session_options *with, struct sg_error *err)
 {
@@ -56,6 +83,8 @@ int sg_session_open(
 		r = load_model(s, with->model, err);
 	if (r == 0 && with->n_packs)
 		r = load_packs(s, o.state_dir, with->packs, with->n_packs, err);
+	if (r == 0)
+		r = load_tools(s, &o, with, err);
 	o.embedder = s->embedder;
 	o.mounts = s->mounts;
 	if (r == 0)
@@ -70,6 +99,7 @@ void sg_session_close(struct sg_session *s)
 	sg_engine_destroy(s->engine);
 	sg_embedder_destroy(s->embedder);
 	sg_mounts_destroy(s->mounts);
+	sg_tools_destroy(s->tools);
 	*s = (struct sg_session){0};
 }
 

@@ -13,6 +13,7 @@ struct sg_session {
 	struct sg_engine *engine;
 	struct sg_embedder *embedder; /* NULL = not needed */
 	struct sg_mounts *mounts;     /* NULL = no packs */
+	struct sg_tools *tools;	      /* NULL = no configuration was named */
 };
 
 struct sg_session_options {
@@ -24,6 +25,7 @@ struct sg_session_options {
 	const char *const *packs;
 	size_t n_packs;
 	bool allow_side_effects;
+	const char *config; /* stargraph.toml that declares tools; NULL = there are none */
 };
 
 /* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. */

@@ -21,7 +21,7 @@ static const struct sg_verb *const verbs[] = {
 
 struct arguments {
 	enum what what;
-	const char *run_id, *state_dir, *model, *actor, *response, *graph;
+	const char *run_id, *state_dir, *model, *actor, *response, *graph, *config;
 	const char *packs[MAX_PACKS];
 	size_t n_packs;
 	bool allow_side_effects;
@@ -36,6 +36,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"response", required_argument, NULL, 'r'},
 		{"graph", required_argument, NULL, 'g'},
 		{"pack", required_argument, NULL, 'p'},
+		{"config", required_argument, NULL, 'c'},
 		{"allow-side-effects", no_argument, NULL, 'e'},
 		{0},
 	};
@@ -46,6 +47,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'm': a->model = optarg; break;
 		case 'a': a->actor = optarg; break;
 		case 'r': a->response = optarg; break;
+		case 'c': a->config = optarg; break;
 		case 'p':
 			if (a->n_packs == MAX_PACKS)
 				return sg_cli_usage(
@@ -226,6 +228,7 @@ static int execute(const struct arguments *a)
 		.with_model = model_there(a->model),
 		.packs = a->packs,
 		.n_packs = a->n_packs,
+		.config = a->config,
 		.allow_side_effects = a->allow_side_effects || a->what == CANCEL};
 	if (sg_session_open(&s, &with, &err) < 0)
 		return sg_cli_fail(&err);
@@ -270,11 +273,13 @@ const struct sg_verb sg_verb_resume = {
 	.name = "resume",
 	.summary = "continue what was unfinished, and a paused run",
 	.usage = "usage: stargraph resume [RUN] [--state-dir DIR] [--model DIR] [--pack DIR]…\n"
-		 "                        [--graph FILE] [--allow-side-effects] [--actor NAME]\n\n"
+		 "                        [--graph FILE] [--config FILE] [--allow-side-effects]\n"
+		 "                        [--actor NAME]\n\n"
 		 "Continues every run that a kill or a crash left unfinished, and RUN if it is\n"
 		 "paused, and prints what became of each, one JSON object a line. Graphs come from "
 		 "the store; --model when one of them embeds, --pack for\n"
-		 "what it mounts; --graph names a newer version, whose `migrate` takes runs "
+		 "what it mounts, --config for its tools; --graph names a newer version, whose "
+		 "`migrate` takes runs "
 		 "along.\n",
 	.run = run_resume,
 };
@@ -283,7 +288,7 @@ const struct sg_verb sg_verb_respond = {
 	.summary = "answer what a run waits for",
 	.usage = "usage: stargraph respond RUN --response FILE [--state-dir DIR] [--model DIR]\n"
 		 "                         [--graph FILE] [--pack DIR]… [--allow-side-effects]\n"
-		 "                         [--actor NAME]\n\n"
+		 "                         [--config FILE] [--actor NAME]\n\n"
 		 "FILE holds the answer, a JSON object. While a server owns the state directory,\n"
 		 "POST /v1/runs/RUN/respond instead.\n",
 	.run = run_respond,

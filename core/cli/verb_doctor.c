@@ -66,6 +66,7 @@ static void check_all(struct sg_doctor *d)
 	sg_doctor_model(d);
 	sg_doctor_store(d);
 	sg_doctor_edge(d);
+	sg_doctor_tools(d);
 }
 
 static int run(int argc, char **argv)

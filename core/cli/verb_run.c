@@ -19,6 +19,7 @@ struct arguments {
 	size_t n_packs;
 	json_t *inputs; /* owned */
 	bool json, interactive, allow_side_effects, inspect;
+	const char *config;
 };
 
 struct outcome {
@@ -48,6 +49,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"state-dir", required_argument, NULL, 's'},
 		{"model", required_argument, NULL, 'm'},
 		{"pack", required_argument, NULL, 'p'},
+		{"config", required_argument, NULL, 'c'},
+		{"allow-side-effects", no_argument, NULL, 'e'},
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
 		{"allow-side-effects", no_argument, NULL, 'e'},
@@ -60,6 +63,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'i': r = add_input(a, optarg); break;
 		case 's': a->state_dir = optarg; break;
 		case 'm': a->model = optarg; break;
+		case 'c': a->config = optarg; break;
 		case 'p':
 			if (a->n_packs == MAX_PACKS)
 				return sg_cli_usage(&sg_verb_run, "more than %d packs", MAX_PACKS);
@@ -192,6 +196,7 @@ static int run_graph(const struct arguments *a)
 		.model = a->model,
 		.packs = a->packs,
 		.n_packs = a->n_packs,
+		.config = a->config,
 		.allow_side_effects = a->allow_side_effects};
 	if (look_at(a->graph, &id, &with.with_model, &err) < 0 ||
 		sg_session_open(&s, &with, &err) < 0)
@@ -234,14 +239,15 @@ const struct sg_verb sg_verb_run = {
 	.summary = "run a graph in this process",
 	.usage =
 		"usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
-		"                     [--pack DIR]… [--allow-side-effects] [--summary-json]\n"
-		"                     [--non-interactive] [--inspect]\n\n"
+		"                     [--pack DIR]… [--config FILE] [--allow-side-effects]\n"
+		"                     [--summary-json] [--non-interactive] [--inspect]\n\n"
 		"  -i, --inputs KEY=VALUE  a field of the first state\n"
 		"  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
 		"  --model DIR             the embedding model (below HF_HOME)\n"
 		"  --pack DIR              a signed rule pack that the graph may mount; its key "
 		"is\n"
 		"                          pinned on first use\n"
+		"  --config FILE           stargraph.toml that declares the graph's tools\n"
 		"  --allow-side-effects    run nodes that write or reach outside\n"
 		"  --inspect               print which rules fire where no node changes anything;\n"
 		"                          nothing runs and nothing is kept\n"

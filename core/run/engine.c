@@ -116,6 +116,9 @@ int sg_engine_create(
 	e->allow_side_effects = o->allow_side_effects;
 	e->embedder = o->embedder;
 	e->mounts = o->mounts;
+	e->tools = o->tools;
+	e->offload_waiting_tail = &e->offload_waiting;
+	e->offload_done_tail = &e->offload_done;
 	e->graphs_tail = &e->graphs;
 	e->ready_tail = &e->ready;
 	TAILQ_INIT(&e->active);
@@ -126,7 +129,11 @@ int sg_engine_create(
 	(void)pthread_mutex_init(&e->jobs_lock, NULL);
 	set_limits(e, o);
 	set_runtime_hash(e);
-	int r = open_all(e, o, err);
+	int r = o->tools ? 0 : sg_tools_create(&e->no_tools, NULL, "", false, err);
+	if (!e->tools)
+		e->tools = e->no_tools;
+	if (r == 0)
+		r = open_all(e, o, err);
 	if (r == 0)
 		r = sg_release_note(e, err);
 	if (r < 0) {
@@ -176,6 +183,7 @@ void sg_engine_destroy(struct sg_engine *e)
 	sg_embed_pool_destroy(e->pool);
 	e->pool = NULL;
 	drop_runs(e);
+	sg_offload_stop(e);
 	sg_embedding_drain(e);
 	sg_knowledge_stop(e);
 	drop_batches(e);
@@ -187,6 +195,7 @@ void sg_engine_destroy(struct sg_engine *e)
 		e->graphs = next;
 	}
 	free((void *)(uintptr_t)e->listed);
+	sg_tools_destroy(e->no_tools);
 	free(e->timers);
 	sg_buf_finish(&e->scratch);
 	sg_buf_finish(&e->facts_buf);
@@ -312,6 +321,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	sg_engine_complete(e, sg_writer_take_done(&e->writer));
 	sg_embedding_drain(e);
 	sg_knowledge_drain(e);
+	sg_offload_drain(e);
 	fire_timers(e);
 	sg_deadline_fire(e);
 	step_ready(e);

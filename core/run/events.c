@@ -93,6 +93,29 @@ static int feed(struct sg_subscription *s, struct sg_error *err)
 	return rc < 0 ? rc : 0;
 }
 
+int sg_events_last(struct sg_txn *t, const char *run_id, json_t **ret, struct sg_error *err)
+{
+	sg_autocursor *c = NULL;
+	uint8_t want[SG_RUN_ID_TEXT + 8];
+	size_t n = strlen(run_id) + 1;
+	struct sg_span key, val, line;
+	memcpy(want, run_id, n);
+	memset(want + n, 0xff, 8);
+	key = SG_SPAN(want, n + 8);
+	int rc = sg_cursor_open(t, SG_TABLE_RUN_EVENTS, &c, err);
+	if (rc == 0)
+		rc = sg_cursor_seek(c, SG_SEEK_GE, &key, &val, err);
+	if (rc >= 0)
+		rc = sg_cursor_seek(c, rc == 1 ? SG_SEEK_LAST : SG_SEEK_PREV, &key, &val, err);
+	if (rc != 0 || key.len != n + 8 || memcmp(key.data, run_id, n) != 0 || val.len < 8)
+		return rc < 0 ? rc : 0;
+	rc = sg_txn_get(
+		t, SG_TABLE_AUDIT, SG_SPAN((const uint8_t *)val.data + val.len - 8, 8), &line, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return sg_json_parse(line.data, line.len, ret, err);
+}
+
 static void unlink_and_free(struct sg_subscription *s)
 {
 	*s->prev = s->next;

@@ -67,7 +67,7 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 		return sg_error_nomem(err);
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		const struct sg_node *n = &g->nodes[i];
-		struct sg_kind_load l = {p->engine->embedder, g, n, p->engine};
+		struct sg_kind_load l = {p->engine->embedder, g, n, p->engine, p->engine->tools};
 		p->kinds[i] = sg_kind_find(n->kind);
 		if (!p->kinds[i])
 			return sg_error_set(err, SG_EINVALID, NULL,
@@ -294,8 +294,10 @@ static int load_file(struct sg_engine *e, const char *path, struct sg_error *err
 	struct prepared *p = NULL;
 	struct store_names stores;
 	int r = store_names(e, &stores, err);
-	if (r == 0)
+	if (r == 0) {
+		stores.limits.tools = sg_tools_ids(e->tools, &stores.limits.n_tools);
 		r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &stores.limits, err);
+	}
 	free(stores.list);
 	if (r == 0)
 		r = sg_prepared_make(&p, e, g, path, err);
@@ -353,8 +355,8 @@ int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 				       "the graph with hash %s is not in the store", hash);
 	struct sg_graph *g = NULL;
 	struct prepared *p = NULL;
-	const struct sg_graph_limits limits = {
-		.any_store = true}; /* its nodes find what is missing */
+	struct sg_graph_limits limits = {.any_store = true}; /* its nodes find what is missing */
+	limits.tools = sg_tools_ids(e->tools, &limits.n_tools);
 	r = sg_graph_load_text(
 		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), &limits, err);
 	if (r == 0)

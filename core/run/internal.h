@@ -36,7 +36,9 @@
 #define SG_RUN_CHECKPOINT_RETRY_US 5000000 /* after an idle checkpoint that failed */
 #define SG_RUN_NO_SPACE_RETRY_MS 500
 #define SG_RUN_SPARE_BATCHES 8
-#define SG_RUN_KNOW_JOBS 1024 /* searches and imports that wait for their thread */
+#define SG_RUN_KNOW_JOBS 1024		  /* searches and imports that wait for their thread */
+#define SG_RUN_OFFLOAD 64		  /* tools and models that work at a time */
+#define SG_RUN_OFFLOAD_STACK (512U << 10) /* bytes, of the thread of each */
 
 /* A counted text: a state that several checkpoints share. */
 struct text {
@@ -126,9 +128,11 @@ struct run {
 	struct sg_exec *exec;  /* the node that works elsewhere */
 	struct sg_exec *ahead; /* branches whose turn has not come */
 	TAILQ_ENTRY(run) active;
-	bool timed;	   /* in the engine's list of active runs */
-	int64_t wake_us;   /* PHASE_SLEEPING: monotonic */
-	int64_t active_us; /* monotonic; when it became active */
+	bool timed;			 /* in the engine's list of active runs */
+	int64_t wake_us;		 /* PHASE_SLEEPING: monotonic */
+	int64_t active_us;		 /* monotonic; when it became active */
+	const struct sg_node *announced; /* the call that its record tells of, at announced_step */
+	int64_t announced_step;
 	bool queued, live_stored, pause_wanted;
 	char *pause_actor;
 	char *idem_key; /* "actor NUL key" until its record is durable */
@@ -261,6 +265,8 @@ struct sg_engine {
 	TAILQ_HEAD(, run) active;  /* the longest active first */
 	TAILQ_HEAD(, sg_exec) out; /* pending, the longest first */
 	const struct sg_mounts *mounts;
+	const struct sg_tools *tools;
+	struct sg_tools *no_tools; /* owned; what tools is when none are declared */
 	struct prepared *graphs, **graphs_tail;
 	const struct sg_graph **listed;
 	size_t n_listed;
@@ -281,6 +287,9 @@ struct sg_engine {
 	struct doc_write *writes;	/* documents.c: all that are out */
 	pthread_mutex_t jobs_lock;
 	struct embed_job *jobs_done, **jobs_done_tail; /* under jobs_lock */
+	struct offload *offload_all, *offload_waiting, **offload_waiting_tail;
+	size_t n_offload;				   /* threads */
+	struct offload *offload_done, **offload_done_tail; /* under jobs_lock */
 	struct sg_buf scratch, facts_buf;
 	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
 	struct sg_engine_stats stats;
@@ -551,7 +560,13 @@ bool sg_timer_pop(struct sg_engine *e, int64_t now_us, char ret_run_id[SG_RUN_ID
 void sg_embedding_drain(struct sg_engine *e);
 void sg_embedding_forget(struct sg_engine *e, const void *ctx);
 
+/* offload.c */
+void sg_offload_drain(struct sg_engine *e);
+void sg_offload_stop(struct sg_engine *e);
+
 /* events.c */
+/* The last audit line of a run, parsed; *ret NULL when there is none. */
+int sg_events_last(struct sg_txn *t, const char *run_id, json_t **ret, struct sg_error *err);
 void sg_events_deliver(struct sg_engine *e, const struct batch *b);
 
 #endif

@@ -22,6 +22,7 @@ static const struct sg_node_kind *const kinds[] = {
 	&sg_kind_set,
 	&sg_kind_subgraph,
 	&sg_kind_template,
+	&sg_kind_tool,
 	&sg_kind_write_artifact,
 };
 _Static_assert(SG_ARRAY_LEN(kinds) <= SG_RUN_MAX_KINDS, "SG_RUN_MAX_KINDS is too small");

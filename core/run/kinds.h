@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "graph/graph.h"
+#include "tool/tool.h"
 
 struct run;
 struct prepared;
@@ -31,11 +32,8 @@ enum sg_exec_outcome {
 	SG_EXEC_INTERRUPT, /* the run waits; x->ask says for what */
 	SG_EXEC_HALT,	   /* the run ends here */
 	SG_EXEC_ENTER,	   /* into the node's subgraph; kind subgraph only */
+	SG_EXEC_LATER,	   /* again once all it has put into the batch is durable */
 };
-
-/* What a node does to the world, the original's classes. write and external need the operator's
- * word (--allow-side-effects), and are refused under the profile cleared. */
-enum sg_effects { SG_EFFECTS_NONE, SG_EFFECTS_READ, SG_EFFECTS_WRITE, SG_EFFECTS_EXTERNAL };
 
 /* One execution of one node. */
 struct sg_exec {
@@ -66,6 +64,9 @@ struct sg_kind_load {
 	const struct sg_graph *graph;
 	const struct sg_node *node;
 	struct sg_engine *engine; /* NULL = only the document is checked */
+	/* What is declared in stargraph.toml. NULL = nothing will be executed (a check, a replay):
+	 * names are not looked up. */
+	const struct sg_tools *tools;
 };
 
 struct sg_node_kind {
@@ -94,7 +95,8 @@ struct sg_node_kind {
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
 	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph,
-	sg_kind_write_artifact, sg_kind_facts, sg_kind_recall, sg_kind_remember, sg_kind_retrieval;
+	sg_kind_write_artifact, sg_kind_facts, sg_kind_recall, sg_kind_remember, sg_kind_retrieval,
+	sg_kind_tool;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 
@@ -106,6 +108,33 @@ int sg_exec_embed(struct sg_exec *x, const char *text, size_t n, struct sg_error
 int sg_exec_embedding_read(const json_t *record, float *ret_vector, struct sg_error *err);
 /* A pending execution is over. err NULL = x->update or x->record holds. x is gone afterwards. */
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *err);
+
+/* Work that blocks, on a thread of its own. All but work are called on the loop thread. */
+struct sg_offload_ops {
+	/* Stops soon once cancel_fd is readable. */
+	int (*work)(void *job, int cancel_fd, struct sg_error *err);
+	/* status and err as work left them: sets x->record and returns 0, or forwards the error. */
+	int (*finish)(struct sg_exec *x, void *job, int status, struct sg_error *err);
+	/* Instead of finish, where nobody waits for it any more (x->run is NULL); NULL = nothing to
+	 * say. */
+	void (*dropped)(struct sg_exec *x, void *job, int status, const struct sg_error *err);
+	void (*release)(void *job);
+};
+/* Takes job. Returns SG_EXEC_PENDING, or an error with job released. */
+int sg_exec_offload(
+	struct sg_exec *x, const struct sg_offload_ops *ops, void *job, struct sg_error *err);
+/* The cancel of kinds that offload. */
+void sg_exec_offload_cancel(struct sg_exec *x);
+/* An audit record of the run in this step. takes payload; type is static. */
+int sg_exec_note(struct sg_exec *x, const char *type, json_t *payload, struct sg_error *err);
+/* Has this execution been announced (sg_exec_announce) by a record that is durable? */
+bool sg_exec_announced(const struct sg_exec *x);
+void sg_exec_announce(struct sg_exec *x);
+int64_t sg_exec_time_left_us(const struct sg_exec *x); /* of limits.run_seconds; at least 1 */
+const char *sg_exec_run_id(const struct sg_exec *x);
+/* As sg_exec_note, of a run that has ended. */
+void sg_exec_note_dropped(
+	const struct sg_exec *x, const char *run_id, const char *type, json_t *payload);
 
 /* Helpers of several kinds. */
 const struct sg_field *sg_kind_need_field(const struct sg_kind_load *l, const char *key,

@@ -271,6 +271,36 @@ static void put_resumed(struct run *r)
 		payload, sizeof(payload) - 1, NULL, NULL);
 }
 
+/* Did it stop while a tool worked that changes things? The call's record is then the last of the
+ * run: its result would be in one batch with the step's checkpoint. */
+static int in_doubt(struct run *r, struct sg_txn *t, bool *ret, struct sg_error *err)
+{
+	json_auto_t *last = NULL;
+	int rc = sg_events_last(t, r->row.run_id, &last, err);
+	const json_t *p = json_object_get(last, "payload");
+	const char *type = json_string_value(json_object_get(last, "type")),
+		   *effects = json_string_value(json_object_get(p, "side_effects")),
+		   *tool = json_string_value(json_object_get(p, "tool_name"));
+	*ret = rc == 0 && type && strcmp(type, "tool_call") == 0 && effects &&
+	       (strcmp(effects, "write") == 0 || strcmp(effects, "external") == 0);
+	if (*ret) {
+		char why[256];
+		(void)snprintf(why, sizeof(why),
+			"effect-unknown: tool %.100s was called and its result is not recorded; "
+			"resume calls it again",
+			tool ? tool : "?");
+		sg_run_set_text(&r->row.reason, why);
+	}
+	return rc;
+}
+
+static void pause_in_doubt(struct run *r)
+{
+	sg_run_reactivate(r);
+	sg_run_set_text(&r->pause_actor, "system");
+	sg_run_settle(r, SG_RUN_PAUSED, sg_clock_utc_us());
+}
+
 static void go_on(struct run *r)
 {
 	sg_run_reactivate(r);
@@ -329,7 +359,14 @@ static int recover_one(
 	}
 	if (rc < 0)
 		return fail_row(e, t, run_id, &why, err);
-	go_on(r);
+	bool doubt;
+	rc = in_doubt(r, t, &doubt, err);
+	if (rc < 0)
+		return rc;
+	if (doubt)
+		pause_in_doubt(r);
+	else
+		go_on(r);
 	sg_run_maybe_release(r);
 	return 0;
 }

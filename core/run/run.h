@@ -19,6 +19,7 @@
 #include "embed/pool.h"
 #include "graph/graph.h"
 #include "knowledge/search.h"
+#include "tool/tool.h"
 
 struct sg_engine;
 struct sg_mounts;
@@ -48,6 +49,7 @@ struct sg_engine_options {
 	bool cleared; /* refuse graphs with write or external side effects */
 	bool allow_side_effects;
 	const struct sg_mounts *mounts; /* rule packs (mounts.h), borrowed; NULL = none */
+	const struct sg_tools *tools;	/* borrowed; NULL = none is declared */
 	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */
 	int embed_workers;		/* 0 = 1 */
 	const struct sg_store_decl *stores; /* knowledge stores, made when they are not there */
@@ -65,7 +67,9 @@ int sg_engine_create(
 /* Loads one graph file, or every *.yaml of a directory, prepares its rules. */
 int sg_engine_load(struct sg_engine *e, const char *path, struct sg_error *err);
 /* After the graphs are loaded: continues every unfinished run from its last checkpoint; interrupted
- * ones wait on with the right remaining time. */
+ * ones wait on with the right remaining time. A run that was stopped while a tool with write
+ * or external side effects worked is paused: its effects may have happened (reason
+ * "effect-unknown: …"); to resume it calls the tool again. */
 int sg_engine_recover(struct sg_engine *e, struct sg_error *err);
 /* Stops taking work, finishes the batch in flight, joins threads, releases the lock. */
 void sg_engine_destroy(struct sg_engine *e);
@@ -216,7 +220,8 @@ int sg_engine_documents(struct sg_engine *e, const char *store, const json_t *do
 	const json_t *deletes, const struct sg_caller *who, sg_documents_callback done, void *ctx,
 	struct sg_error *err);
 /* {"name","provider","items","generation"[,"metric","model"]} of each store, or of one. */
-/* The capabilities that runs of a graph need for its stores: ["db.<name>:read", …]. */
+/* The capabilities that runs of a graph need: ["db.<name>:read", …] for
+ * its stores, and the permissions of its tools. */
 int sg_engine_needs(
 	const struct sg_engine *e, const char *graph_id, json_t **ret, struct sg_error *err);
 int sg_engine_stores(struct sg_engine *e, const char *name, json_t **ret, struct sg_error *err);

@@ -444,6 +444,11 @@ static void one_step(struct run *r)
 	if (!x->finished && !x->watched) {
 		x->outcome = x->kind->execute(x, &x->failure);
 		x->finished = x->outcome != SG_EXEC_PENDING;
+		if (x->outcome == SG_EXEC_LATER) {
+			r->phase = PHASE_DURABLE;
+			sg_exec_free(x);
+			return;
+		}
 		if (!x->finished)
 			sg_exec_watch(x);
 	}

@@ -199,7 +199,16 @@ static int add_need(json_t *needs, const json_t *store, const char *what, struct
 	return json_array_append_new(needs, json_string(text)) < 0 ? sg_error_nomem(err) : 0;
 }
 
-static int collect_needs(const struct sg_graph *g, json_t *needs, struct sg_error *err)
+static int add_permissions(const struct sg_tool *t, json_t *needs, struct sg_error *err)
+{
+	for (size_t i = 0; t && i < t->n_permissions; i++)
+		if (json_array_append_new(needs, json_string(t->permissions[i])) < 0)
+			return sg_error_nomem(err);
+	return 0;
+}
+
+static int collect_needs(
+	const struct sg_tools *tools, const struct sg_graph *g, json_t *needs, struct sg_error *err)
 {
 	static const struct {
 		const char *kind, *key, *what;
@@ -218,8 +227,12 @@ static int collect_needs(const struct sg_graph *g, json_t *needs, struct sg_erro
 			json_array_foreach (json_object_get(node->config, "stores"), i, one)
 				if (r == 0)
 					r = add_need(needs, one, "read", err);
+		if (r == 0 && strcmp(node->kind, "tool") == 0)
+			r = add_permissions(sg_tools_find(tools, json_string_value(json_object_get(
+									 node->config, "tool"))),
+				needs, err);
 		if (r == 0 && node->subgraph)
-			r = collect_needs(node->subgraph, needs, err);
+			r = collect_needs(tools, node->subgraph, needs, err);
 	}
 	return r;
 }
@@ -231,7 +244,7 @@ int sg_engine_needs(
 	json_auto_t *needs = json_array();
 	if (!needs)
 		return sg_error_nomem(err);
-	int r = p ? collect_needs(p->graph, needs, err) : 0;
+	int r = p ? collect_needs(e->tools, p->graph, needs, err) : 0;
 	if (r == 0)
 		*ret = json_incref(needs);
 	return r;

@@ -90,6 +90,7 @@ struct sg_server {
 	const struct sg_serve_options *options;
 	struct sg_config *config; /* owned, replaced by a reload */
 	struct sg_mounts *mounts; /* rule packs */
+	struct sg_tools *tools;	  /* declared in the configuration */
 	struct sg_engine *engine;
 	struct sg_embedder *embedder;
 	struct sg_triggers *triggers;

@@ -109,12 +109,29 @@ static int make_state_dir(const struct sg_config *c, struct sg_error *err)
 	return -SG_EREFUSED;
 }
 
+static int prepare_tools(struct sg_server *s, struct sg_error *err)
+{
+	const struct sg_config *c = s->config;
+	const json_t *list = json_object_get(c->file, "tool");
+	char directory[4096];
+	struct sg_error why;
+	char sandbox[96];
+	(void)snprintf(directory, sizeof(directory), "%s/tools", c->state_dir);
+	int r = sg_tools_create(&s->tools, list, directory, c->profile == SG_PROFILE_CLEARED, err);
+	if (r == 0 && json_array_size(list) &&
+		sg_tool_sandbox_probe(sandbox, sizeof(sandbox), &why) < 0)
+		sg_log(SG_LOG_WARNING, "%s: tools run without it", why.text);
+	return r;
+}
+
 static int prepare_engine(struct sg_server *s, struct sg_error *err)
 {
 	const struct sg_config *c = s->config;
 	int r = make_state_dir(c, err);
 	if (r == 0)
 		r = sg_mounts_from_config(&s->mounts, c, err);
+	if (r == 0)
+		r = prepare_tools(s, err);
 	if (r < 0)
 		return r;
 	struct sg_audit_options audit;
@@ -127,6 +144,7 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 	struct sg_engine_options o = {.state_dir = c->state_dir,
 		.audit = &audit,
 		.mounts = s->mounts,
+		.tools = s->tools,
 		.audit_path = c->audit_path,
 		.cleared = c->profile == SG_PROFILE_CLEARED,
 		.allow_side_effects = c->allow_side_effects,
@@ -343,6 +361,7 @@ static void finish(struct sg_server *s)
 	sg_triggers_destroy(s->triggers);
 	sg_engine_destroy(s->engine);
 	sg_mounts_destroy(s->mounts);
+	sg_tools_destroy(s->tools);
 	close_loop(s);
 	sg_embedder_destroy(s->embedder);
 	sg_grants_destroy(s->grants);
