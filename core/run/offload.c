@@ -166,14 +166,15 @@ void sg_offload_drain(struct sg_engine *e)
 	start_next(e);
 }
 
-/* The runs have been dropped, so every job is cancelled. */
+/* The runs have been dropped, so every job is cancelled. The threads share the list of what is
+ * done: nothing is freed before all have ended. */
 void sg_offload_stop(struct sg_engine *e)
 {
-	struct offload *next;
-	for (struct offload *o = e->offload_all; o; o = next) {
-		next = o->all_next;
+	for (struct offload *o = e->offload_all; o; o = o->all_next)
 		if (o->started)
 			(void)pthread_join(o->thread, NULL);
+	while (e->offload_all) {
+		struct offload *o = e->offload_all;
 		sg_exec_free(o->exec);
 		destroy(o);
 	}
