@@ -90,6 +90,12 @@ struct sg_call {
 	void (*cleanup)(struct sg_call *call);
 };
 
+#define SG_API_MAX_FORKERS 256 /* actors whose forks are counted at once */
+struct sg_api_forks {
+	uint8_t actor[32]; /* its SHA-256 */
+	int64_t next_us;   /* monotonic: when it may fork again */
+};
+
 struct sg_api {
 	struct sg_engine *engine;
 	const struct sg_config *config;
@@ -99,6 +105,7 @@ struct sg_api {
 	json_t **schemas;		    /* one a route, NULL where there is none */
 	char *openapi;			    /* the document, made once */
 	int64_t next_deadline_us;	    /* 0 = none */
+	struct sg_api_forks forks[SG_API_MAX_FORKERS];
 	uint64_t answers[6];		    /* by hundreds of status */
 	size_t n_calls;			    /* in the ring */
 	uint64_t refused;		    /* refusals and denials */
@@ -162,6 +169,8 @@ void sg_route_graphs(struct sg_call *c);
 void sg_route_cancel(struct sg_call *c);
 void sg_route_pause(struct sg_call *c);
 void sg_route_resume(struct sg_call *c);
+void sg_route_replay(struct sg_call *c);
+void sg_route_counterfactual(struct sg_call *c);
 void sg_route_stream(struct sg_call *c);
 void sg_route_metrics(struct sg_call *c);
 void sg_route_openapi(struct sg_call *c);

@@ -68,6 +68,20 @@ const struct sg_route sg_routes[] = {
 		"Resume a paused run from its last checkpoint", .body_schema = NO_BODY,
 		.body_optional = true, .success = 202, .success_type = JSON,
 		.success_schema = "RunHandle", .errors = "404 409", .handle = sg_route_resume},
+	{"POST", "/v1/runs/{run_id}/replay", "runs:read", "replayRun",
+		"Execute a run again from its record and compare every step",
+		.body_schema = NO_BODY, .body_optional = true, .success = 200, .success_type = JSON,
+		.success_schema = "Replay", .errors = "404", .handle = sg_route_replay},
+	{"POST", "/v1/runs/{run_id}/counterfactual", "counterfactual:run", "forkRun",
+		"Fork a run at a step with a mutation; answered when the fork is durable",
+		.body_schema =
+			"{\"type\":\"object\",\"properties\":{"
+			"\"step\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":4294967295},"
+			"\"mutation\":{\"type\":\"object\"},"
+			"\"inherit_answers\":{\"type\":\"boolean\"}},"
+			"\"required\":[\"step\",\"mutation\"],\"additionalProperties\":false}",
+		.success = 202, .success_type = JSON, .success_schema = "Fork", .errors = "404 429",
+		.handle = sg_route_counterfactual},
 	{"GET", "/v1/runs/{run_id}/stream", "runs:read", "streamRun",
 		"A run's events: server-sent, or WebSocket on upgrade", .query = stream_query,
 		.n_query = SG_ARRAY_LEN(stream_query), .success = 200,

@@ -29,6 +29,22 @@ const struct sg_component sg_components[] = {
 		      ":{\"type\":\"string\"},\"status\":{\"$ref\":\"#/components/schemas/"
 		      "RunStatus\"}},\""
 		      "additionalProperties\":false}"},
+	{"Replay",
+		"{\"type\":\"object\",\"required\":[\"run_id\",\"identical\",\"steps\",\"proof\","
+		"\"same_build\",\"status\",\"difference\"],\"properties\":{\"run_id\":{\"type\":"
+		"\"string\"},\"identical\":{\"type\":\"boolean\"},\"steps\":{\"type\":\"integer\","
+		"\"minimum\":0},\"proof\":{\"type\":\"string\"},\"same_build\":{\"type\":"
+		"\"boolean\"},"
+		"\"status\":{\"$ref\":\"#/components/schemas/"
+		"RunStatus\"},\"difference\":{\"type\":["
+		"\"object\",\"null\"]}},\"additionalProperties\":false}"},
+	{"Fork", "{\"type\":\"object\",\"required\":[\"run_id\",\"parent_run_id\",\"cf_hash\","
+		 "\"status\"],"
+		 "\"properties\":{\"run_id\":{\"type\":\"string\"},\"parent_run_id\":{\"type\":"
+		 "\"string\"},"
+		 "\"cf_hash\":{\"type\":\"string\"},\"status\":{\"$ref\":\"#/components/schemas/"
+		 "RunStatus\"}},"
+		 "\"additionalProperties\":false}"},
 	{"RunRow",
 		"{\"type\":\"object\",\"required\":[\"run_id\",\"status\",\"graph_id\",\"graph_"
 		"hash\""

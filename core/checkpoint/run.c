@@ -174,6 +174,39 @@ static int read_params(struct sg_txn *t, struct sg_run_row *row, struct sg_error
 	return row->params ? 0 : sg_error_nomem(err);
 }
 
+int sg_run_text_pack(const char *run_id, const char *name, const char *text, struct sg_buf *key,
+	struct sg_buf *value, struct sg_span *ret_value, struct sg_error *err)
+{
+	sg_buf_add(key, run_id, strlen(run_id) + 1);
+	sg_buf_adds(key, name);
+	if (key->failed)
+		return sg_error_nomem(err);
+	sg_record_begin(value, SG_TABLE_RUN_INPUT, SG_SPAN(key->data, key->len));
+	sg_buf_adds(value, text);
+	return sg_record_seal(value, ret_value, err);
+}
+
+int sg_run_text_get(
+	struct sg_txn *t, const char *run_id, const char *name, char **ret, struct sg_error *err)
+{
+	sg_autobuf key = SG_BUF_INIT(SG_STORE_KEY_MAX);
+	struct sg_record_reader r = {0};
+	struct sg_span value;
+	sg_buf_add(&key, run_id, strlen(run_id) + 1);
+	sg_buf_adds(&key, name);
+	if (key.failed)
+		return 1;
+	struct sg_span k = SG_SPAN(key.data, key.len);
+	int e = sg_txn_get(t, SG_TABLE_RUN_INPUT, k, &value, err);
+	if (e == 0)
+		e = sg_record_open(SG_TABLE_RUN_INPUT, k, value, &r, err);
+	if (e < 0)
+		return sg_error_prefix(err, "run %s: %s", run_id, name);
+	if (e == 0 && !(*ret = strndup((const char *)r.at, (size_t)(r.end - r.at))))
+		return sg_error_nomem(err);
+	return e;
+}
+
 int sg_run_get(struct sg_txn *t, const char *run_id, struct sg_run_row *ret, struct sg_error *err)
 {
 	struct sg_span key = SG_KEY_TEXT(run_id), value;

@@ -25,12 +25,14 @@ struct sg_verb {
 
 extern const struct sg_verb sg_verb_compile;
 extern const struct sg_verb sg_verb_config;
+extern const struct sg_verb sg_verb_counterfactual;
 extern const struct sg_verb sg_verb_doctor;
 extern const struct sg_verb sg_verb_embed;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_new;
 extern const struct sg_verb sg_verb_pack;
 extern const struct sg_verb sg_verb_cancel, sg_verb_inspect, sg_verb_respond, sg_verb_resume;
+extern const struct sg_verb sg_verb_export, sg_verb_replay, sg_verb_verify;
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;
 extern const struct sg_verb sg_verb_simulate;

@@ -34,8 +34,9 @@ void sg_progress_show(struct sg_progress *p, uint64_t bytes, uint64_t items, uin
 		(void)fprintf(stderr, "[%.*s%.*s] %3d%% ", full, "##############################",
 			BAR - full, "..............................", (int)(part * 100));
 	}
-	(void)fprintf(stderr, "%llu texts, %.0f tokens/s\033[K", (unsigned long long)items,
-		seconds > 0 ? (double)tokens / seconds : 0.0);
+	(void)fprintf(stderr, "%llu %s, %.0f %s/s\033[K", (unsigned long long)items,
+		p->items ? p->items : "texts", seconds > 0 ? (double)tokens / seconds : 0.0,
+		p->parts ? p->parts : "tokens");
 }
 
 void sg_progress_finish(struct sg_progress *p)

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 struct sg_progress {
-	const char *what; /* borrowed */
-	uint64_t total;	  /* bytes of input, 0 = unknown */
+	const char *what;	   /* borrowed */
+	const char *items, *parts; /* what is counted; NULL = texts, and tokens in them */
+	uint64_t total;		   /* bytes of input, 0 = unknown */
 	int64_t start_us, shown_us;
 	bool on;
 };

@@ -64,7 +64,7 @@ struct sg_config {
 	struct {
 		int64_t body_bytes, connections, subject_requests, queue, nodes, steps, facts,
 			firings, join_product, rule_ms, text_bytes, run_seconds, node_seconds,
-			state_bytes, resident_bytes, runs_in_flight;
+			state_bytes, resident_bytes, runs_in_flight, forks_per_minute;
 	} limits;
 	/* [log] */
 	char *log_format, *log_level;

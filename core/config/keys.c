@@ -111,6 +111,7 @@ const struct sg_key sg_keys[] = {
 	LIMIT(state_bytes, "1048576", 1024, GIB, "Bytes of a run's state as canonical JSON."),
 	LIMIT(resident_bytes, "4294967296", 1048576, 1024 * GIB,
 		"Bytes of memory that the indexes of all knowledge stores may take."),
+	LIMIT(forks_per_minute, "1", 1, 60000, "Counterfactual forks of one actor in a minute."),
 	LIMIT(runs_in_flight, "4096", 1, 1000000, "Runs that are neither finished nor waiting."),
 
 	{"log", "log_format", SG_KEY_TEXT, AT(log_format), .flag = "log-format", BOTH("\"text\""),

@@ -22,6 +22,7 @@ void sg_pack_destroy(struct sg_pack *p)
 	free(p->requires_api);
 	free(p->rules);
 	free(p->where);
+	free(p->stored);
 	free(p);
 }
 
@@ -74,6 +75,8 @@ int sg_pack_load(struct sg_pack **ret, const char *dir, const struct sg_pack_tru
 	r = p && p->dir ? verify(p, &tree, trust, err) : sg_error_nomem(err);
 	if (r == 0)
 		r = sg_pack_read_manifest(p, &tree, dir, err);
+	if (r == 0)
+		r = sg_pack_store(p, &tree, err);
 	sg_pack_tree_finish(&tree);
 	if (r < 0) {
 		sg_pack_destroy(p);

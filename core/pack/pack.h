@@ -46,7 +46,10 @@ struct sg_pack {
 	char *requires_facts, *requires_api; /* NULL = no requirement */
 	char *rules;			     /* rules.clp, NUL-terminated */
 	size_t rules_len;
-	char *where;			     /* "<dir>/rules.clp", for messages */
+	char *where;  /* "<dir>/rules.clp", for messages */
+	char *stored; /* all its files as one text, for sg_pack_load_stored; NULL where not wanted
+		       */
+	size_t stored_len;
 	char tree_sha256[SG_SHA256_HEX];     /* the tree, for graph hashes: (id, this, version) */
 	char key_id[65];		     /* of the signature */
 	char key_fingerprint[SG_SHA256_HEX]; /* SHA-256 of the key's DER SubjectPublicKeyInfo */
@@ -82,6 +85,11 @@ void sg_pack_trust_finish(struct sg_pack_trust *t);
 int sg_pack_load(struct sg_pack **ret, const char *dir, const struct sg_pack_trust *trust,
 	struct sg_error *err);
 void sg_pack_destroy(struct sg_pack *p);
+/* A pack out of the text that `stored` held: a canonical JSON object, path -> base64 of the file.
+ * No signature is judged: whoever asks compares tree_sha256 with what a graph's hash binds. name
+ * stands for the directory in messages. SG_EINVALID, SG_ELIMIT. */
+int sg_pack_load_stored(
+	struct sg_pack **ret, const char *text, size_t n, const char *name, struct sg_error *err);
 
 /* Records the pack's key as the one for its key_id (<pins_dir>/<key_id>.json with key_id,
  * fingerprint, first_seen, as the original). A different recorded key is drift: refused, always. */

@@ -37,8 +37,7 @@ static int compare_paths(const void *a, const void *b)
 	return cx - cy;
 }
 
-/* Takes path and data over, also on failure. */
-static int add_file(
+int sg_pack_tree_add(
 	struct sg_pack_tree *t, char *path, char *data, size_t len, struct sg_error *err)
 {
 	if (t->n_files == t->room) {
@@ -55,6 +54,12 @@ static int add_file(
 	t->files[t->n_files++] = (struct sg_pack_file){path, data, len};
 	t->bytes += len;
 	return 0;
+}
+
+void sg_pack_tree_sort(struct sg_pack_tree *t)
+{
+	if (t->n_files)
+		qsort(t->files, t->n_files, sizeof(*t->files), compare_paths);
 }
 
 static bool is_utf8(const char *s)
@@ -82,7 +87,7 @@ static int read_entry(
 		free(data);
 		return sg_error_nomem(err);
 	}
-	return add_file(t, path, data, len, err);
+	return sg_pack_tree_add(t, path, data, len, err);
 }
 
 static int read_dir(struct sg_pack_tree *t, const char *full, const char *rel, unsigned depth,
@@ -138,8 +143,7 @@ int sg_pack_tree_read(struct sg_pack_tree *ret, const char *dir, struct sg_error
 		sg_pack_tree_finish(&t);
 		return r;
 	}
-	if (t.n_files)
-		qsort(t.files, t.n_files, sizeof(*t.files), compare_paths);
+	sg_pack_tree_sort(&t);
 	*ret = t;
 	return 0;
 }

@@ -21,6 +21,14 @@ struct sg_pack_tree {
 int sg_pack_tree_read(struct sg_pack_tree *ret, const char *dir, struct sg_error *err);
 void sg_pack_tree_finish(struct sg_pack_tree *t);
 
+/* Adds a file; takes path and data over, also on failure. sg_pack_tree_sort when all are there. */
+int sg_pack_tree_add(
+	struct sg_pack_tree *t, char *path, char *data, size_t len, struct sg_error *err);
+void sg_pack_tree_sort(struct sg_pack_tree *t);
+
+/* stored.c: fills p->stored. */
+int sg_pack_store(struct sg_pack *p, const struct sg_pack_tree *tree, struct sg_error *err);
+
 /* The file at a relative path, or NULL. */
 const struct sg_pack_file *sg_pack_tree_find(const struct sg_pack_tree *t, const char *path);
 

@@ -43,7 +43,7 @@ static void drop(struct frame *f, size_t i)
 		f->n_seen--;
 }
 
-static void retract(struct frame *f, const json_t *pattern)
+void sg_carried_retract(struct frame *f, const json_t *pattern)
 {
 	for (size_t i = 0; i < f->n_facts;) {
 		struct sg_fact_in in = {f->facts[i].template_name, f->facts[i].slots};
@@ -85,7 +85,7 @@ int sg_carried_apply(struct run *r, const struct prepared *g, const struct sg_ru
 			const struct sg_action *a = &rule->actions[k];
 			json_t *data = g->action_data[fired->rule][k];
 			if (a->kind == SG_RETRACT)
-				retract(f, data);
+				sg_carried_retract(f, data);
 			if (a->kind != SG_ASSERT)
 				continue;
 			int rc =

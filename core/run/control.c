@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "run/internal.h"
@@ -266,6 +267,15 @@ static int accept(struct run *r, sg_run_callback accepted, void *ctx, struct sg_
 	return 0;
 }
 
+/* A fork's answers are told apart from those to a run of the world. */
+static int answer_as(struct run *r, const json_t *response, const char *actor, struct sg_error *err)
+{
+	sg_autofree char *source = NULL;
+	if (r->cf_hash[0] && asprintf(&source, SG_RUN_FORK_ACTOR "%s", actor) < 0)
+		return sg_error_nomem(err);
+	return sg_interrupt_answer(r, response, source ? source : actor, err);
+}
+
 int sg_engine_respond(struct sg_engine *e, const char *run_id, const json_t *response,
 	const struct sg_caller *who, sg_run_callback accepted, sg_run_callback settled, void *ctx,
 	struct sg_error *err)
@@ -277,7 +287,7 @@ int sg_engine_respond(struct sg_engine *e, const char *run_id, const json_t *res
 	if (r->row.status != SG_RUN_WAITING || r->phase != PHASE_SETTLED)
 		rc = wrong_state(r, "respond", "'awaiting-input'", err);
 	if (rc == 0)
-		rc = sg_interrupt_answer(r, response, who->actor, err);
+		rc = answer_as(r, response, who->actor, err);
 	if (rc == 0)
 		rc = accept(r, accepted, ctx, err);
 	if (rc < 0) {

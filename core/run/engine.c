@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "run/internal.h"
+#include "run/replay/replay.h"
 
 void sg_engine_kick(struct sg_engine *e)
 {
@@ -37,12 +38,28 @@ static void set_limits(struct sg_engine *e, const struct sg_engine_options *o)
 	e->limits.queue = or_default(o->limits.queue, SG_RUN_QUEUE);
 }
 
-static void set_runtime_hash(struct sg_engine *e)
+static void runtime_hash(const char *kernel, char ret_hex[SG_SHA256_HEX])
 {
 	char text[256];
-	(void)snprintf(text, sizeof(text), "stargraph %s kernel %s", SG_VERSION,
-		e->embedder ? sg_embedder_info(e->embedder)->kernel : "none");
-	sg_sha256_hex(text, strlen(text), e->runtime_hash);
+	(void)snprintf(text, sizeof(text), "stargraph %s kernel %s", SG_VERSION, kernel);
+	sg_sha256_hex(text, strlen(text), ret_hex);
+}
+
+bool sg_runtime_known(const char *hash)
+{
+	static const char *const kernels[] = {SG_RUN_KERNELS};
+	char hex[SG_SHA256_HEX];
+	for (size_t i = 0; i < SG_ARRAY_LEN(kernels); i++) {
+		runtime_hash(kernels[i], hex);
+		if (strcmp(hex, hash) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void set_runtime_hash(struct sg_engine *e)
+{
+	runtime_hash(e->embedder ? sg_embedder_info(e->embedder)->kernel : "none", e->runtime_hash);
 	sg_sha256_hex("[]", 2, e->no_effects);
 }
 
@@ -105,12 +122,11 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 	return r < 0 ? r : sg_writer_start(&e->writer, err);
 }
 
-int sg_engine_create(
-	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err)
+static struct sg_engine *make_engine(const struct sg_engine_options *o)
 {
 	struct sg_engine *e = calloc(1, sizeof(*e));
 	if (!e)
-		return sg_error_nomem(err);
+		return NULL;
 	e->lock_fd = e->event_fd = -1;
 	e->cleared = o->cleared;
 	e->allow_side_effects = o->allow_side_effects;
@@ -129,6 +145,29 @@ int sg_engine_create(
 	(void)pthread_mutex_init(&e->jobs_lock, NULL);
 	set_limits(e, o);
 	set_runtime_hash(e);
+	return e;
+}
+
+int sg_engine_create_bare(
+	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err)
+{
+	struct sg_engine *e = make_engine(o);
+	if (!e)
+		return sg_error_nomem(err);
+	e->replays = true;
+	e->allow_side_effects = true; /* there are none */
+	e->cleared = false;
+	e->kicked = true; /* nobody waits for the descriptor that there is not */
+	*ret = e;
+	return 0;
+}
+
+int sg_engine_create(
+	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err)
+{
+	struct sg_engine *e = make_engine(o);
+	if (!e)
+		return sg_error_nomem(err);
 	int r = o->tools ? 0 : sg_tools_create(&e->no_tools, NULL, "", false, err);
 	if (!e->tools)
 		e->tools = e->no_tools;
@@ -180,6 +219,7 @@ void sg_engine_destroy(struct sg_engine *e)
 		sg_engine_complete(e, e->writer.done);
 		e->writer.done = NULL;
 	}
+	sg_replayer_destroy(e->replayer);
 	sg_embed_pool_destroy(e->pool);
 	e->pool = NULL;
 	drop_runs(e);

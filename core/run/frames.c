@@ -192,7 +192,7 @@ static struct step step_of(struct run *r)
 {
 	return (struct step){.run = r,
 		.node_id = r->f.graph->graph->nodes[r->f.node].id,
-		.ts_us = sg_clock_utc_us(),
+		.ts_us = sg_run_step_us(r),
 		.on_path = true,
 		.reason = "",
 		.rule_id = "",

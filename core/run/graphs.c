@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "pack/pack.h"
 #include "run/compile.h"
 #include "run/internal.h"
 #include "run/mounts.h"
@@ -67,7 +68,12 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 		return sg_error_nomem(err);
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		const struct sg_node *n = &g->nodes[i];
-		struct sg_kind_load l = {p->engine->embedder, g, n, p->engine, p->engine->tools};
+		struct sg_kind_load l = {.embedder = p->engine->embedder,
+			.recorded = p->engine->replays,
+			.graph = g,
+			.node = n,
+			.engine = p->engine->replays ? NULL : p->engine,
+			.tools = p->engine->replays ? NULL : p->engine->tools};
 		p->kinds[i] = sg_kind_find(n->kind);
 		if (!p->kinds[i])
 			return sg_error_set(err, SG_EINVALID, NULL,
@@ -217,17 +223,47 @@ struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id)
 	return NULL;
 }
 
-static int store_document(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+/* Beside the document: "<graph hash>/packs", the list of its packs, and each pack as a blob. */
+static int store_packs(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+{
+	const struct sg_pack *packs[SG_MOUNTS_MAX];
+	size_t n = sg_mounts_of(e->mounts, p->graph, packs, SG_MOUNTS_MAX);
+	sg_autobuf text = SG_BUF_INIT(1U << 20), key = SG_BUF_INIT(128);
+	json_t *list = n ? json_array() : NULL;
+	for (size_t i = 0; i < n; i++) {
+		char hash[SG_SHA256_HEX];
+		sg_sha256_hex(packs[i]->stored, packs[i]->stored_len, hash);
+		(void)json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s, s:s}", "blob", hash, "id", packs[i]->id,
+				"sha256", packs[i]->tree_sha256, "version", packs[i]->version));
+		if (sg_batch_put(e, NULL, SG_TABLE_BLOB, SG_KEY_TEXT(hash),
+			    SG_SPAN(packs[i]->stored, packs[i]->stored_len)) < 0) {
+			json_decref(list);
+			return sg_error_nomem(err);
+		}
+	}
+	if (!n)
+		return 0;
+	int r = sg_json_canonical(list, &text, err);
+	json_decref(list);
+	sg_buf_addf(&key, "%s" SG_RUN_GRAPH_PACKS, p->graph->hash);
+	if (r == 0 && sg_batch_put(e, NULL, SG_TABLE_GRAPH, SG_SPAN(key.data, key.len),
+			      SG_SPAN(text.data, text.len)) < 0)
+		r = sg_error_nomem(err);
+	return r;
+}
+
+int sg_prepared_store(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 {
 	sg_autobuf b = SG_BUF_INIT(64U << 20);
 	int r = sg_json_canonical(p->graph->document, &b, err);
 	if (r < 0)
 		return r;
 	p->stored = true;
-	return sg_batch_put(e, NULL, SG_TABLE_GRAPH, SG_KEY_TEXT(p->graph->hash),
-		       SG_SPAN(b.data, b.len)) < 0
-		       ? sg_error_nomem(err)
-		       : 0;
+	if (sg_batch_put(e, NULL, SG_TABLE_GRAPH, SG_KEY_TEXT(p->graph->hash),
+		    SG_SPAN(b.data, b.len)) < 0)
+		return sg_error_nomem(err);
+	return store_packs(e, p, err);
 }
 
 static int list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
@@ -245,7 +281,7 @@ static int list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 	if (at == e->n_listed)
 		e->n_listed++;
 	p->listed = true;
-	return store_document(e, p, err);
+	return sg_prepared_store(e, p, err);
 }
 
 static int adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)

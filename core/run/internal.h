@@ -39,6 +39,14 @@
 #define SG_RUN_KNOW_JOBS 1024		  /* searches and imports that wait for their thread */
 #define SG_RUN_OFFLOAD 64		  /* tools and models that work at a time */
 #define SG_RUN_OFFLOAD_STACK (512U << 10) /* bytes, of the thread of each */
+#define SG_RUN_REPLAY_RULE_US 10000000	  /* a rule may take longer where nobody waits for it */
+/* What sg_model_info.kernel may be, and that of an engine without a model. */
+#define SG_RUN_KERNELS "none", "reference", "blas", "avx2", "avx512", "bf16", "bf16-emulated"
+#define SG_RUN_GRAPH_PACKS \
+	"/packs"		/* after a graph's hash: [{"blob", "id", "sha256", "version"}…] */
+#define SG_RUN_TEXT_LAST "last" /* sg_run_text_get: {"step", "recorded", "timestamp"} */
+#define SG_RUN_TEXT_FORK "fork" /* replay/fork.c */
+#define SG_RUN_FORK_ACTOR "cf:" /* before the actor, where an answer is a fork's */
 
 /* A counted text: a state that several checkpoints share. */
 struct text {
@@ -91,6 +99,34 @@ struct frame {
 	json_t *plan; /* owned: the parallel branches under way (parallel.c), or NULL */
 };
 
+struct step;
+struct sg_replayer;
+
+/* Where a run's outside comes from when that is not the world, but a record (replay/). All calls
+ * may be made for a run whose `source` is this. */
+struct answer {
+	json_t *response; /* owned; NULL = nobody answered, the deadline passed */
+	char *actor;	  /* owned */
+	bool inherited;	  /* taken over from the parent of a fork */
+};
+struct source {
+	/* The time that the step under way is of. */
+	int64_t (*step_us)(const struct run *r);
+	/* The time of what is noted about the run: its end, its audit lines. */
+	int64_t (*wall_us)(const struct run *r);
+	/* Before a node. Positive outcome 1: the record of the run ends here, and so does the run;
+	 * negative: it fails with *err, as the record says (*ret_scope). */
+	int (*begin)(struct run *r, const char **ret_scope, struct sg_error *err);
+	/* In place of the kind's execute. */
+	int (*execute)(struct sg_exec *x, struct sg_error *err);
+	/* Once the node's update or the answer is in the state, before the rules. */
+	int (*mutate)(struct step *s, struct sg_error *err);
+	/* A question was opened by the checkpoint r->step - 1. Positive outcome 1: *ret is what
+	 * came of it; 0: the run waits. */
+	int (*ask)(struct run *r, struct answer *ret, struct sg_error *err);
+	void (*release)(struct run *r);
+	bool replays; /* nothing is kept: neither timers nor what nodes store */
+};
 enum run_phase {
 	PHASE_READY,	/* in the ready queue */
 	PHASE_BUSY,	/* a node works elsewhere (a worker) */
@@ -112,6 +148,8 @@ struct run {
 	struct run *table_next;
 	struct run *ready_next;
 	struct sg_engine *engine;
+	const struct source *source; /* NULL = the world */
+	void *source_data;
 	struct sg_run_row row; /* graph_id is borrowed from the graph, the other texts are owned */
 	struct frame f;	       /* the innermost graph; frames.c */
 	enum run_phase phase;
@@ -121,6 +159,7 @@ struct run {
 	size_t n_path, cap_path;
 	char **old_path; /* owned: those of nodes that the graph does not have any more */
 	size_t n_old_path;
+	char cf_hash[SG_SHA256_HEX];	   /* of a fork: what its checkpoints are of; or "" */
 	char migrated_from[SG_SHA256_HEX]; /* the older graph, until it is audited; or "" */
 	unsigned inflight;		   /* batches that hold something of it */
 	struct slot *slot;		   /* in the gathering batch */
@@ -256,6 +295,7 @@ struct sg_engine {
 	struct sg_store *store;
 	int lock_fd, event_fd;
 	bool cleared, allow_side_effects, kicked, stopping;
+	bool replays; /* a bare engine: no store, no writer, no disk (sg_engine_create_bare) */
 	struct sg_embedder *embedder;
 	struct sg_embed_pool *pool;
 	struct {
@@ -292,6 +332,7 @@ struct sg_engine {
 	struct offload *offload_done, **offload_done_tail; /* under jobs_lock */
 	struct sg_buf scratch, facts_buf;
 	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
+	struct sg_replayer *replayer; /* of sg_engine_replay; NULL until the first */
 	struct sg_engine_stats stats;
 	bool failed;
 	struct sg_error failure;
@@ -299,6 +340,10 @@ struct sg_engine {
 
 /* engine.c, table.c */
 void sg_engine_kick(struct sg_engine *e);
+/* For replays: graphs can be prepared and runs walked; what they give stays in e->gather. */
+bool sg_runtime_known(const char *hash); /* recorded by this version, with whatever kernel? */
+int sg_engine_create_bare(
+	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err);
 struct run *sg_run_find(struct sg_engine *e, const char *run_id);
 void sg_run_insert(struct run *r);
 void sg_run_ready(struct run *r);
@@ -320,6 +365,7 @@ int sg_engine_check_room(const struct sg_engine *e, struct sg_error *err);
 /* graphs.c */
 int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph *g,
 	const char *from, struct sg_error *err); /* takes g */
+int sg_prepared_store(struct sg_engine *e, struct prepared *p, struct sg_error *err);
 void sg_prepared_destroy(struct prepared *p);
 struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id);
 /* The graph with this hash: loaded, or read back from the store. */
@@ -387,7 +433,6 @@ void sg_writer_stop(struct writer *w); /* after what is queued is written */
 void sg_writer_push(struct writer *w, struct batch *b);
 struct batch *sg_writer_take_done(struct writer *w);
 
-struct step;
 /* parallel.c */
 int sg_parallel_check(const struct sg_graph *g, struct sg_error *err);
 /* action: the next_action of a checkpoint, with what is done already or without. */
@@ -458,6 +503,7 @@ struct step {
 	struct run *run;
 	const char *node_id; /* that just ran */
 	int64_t ts_us;
+	bool kept;	      /* sg_step_keep was called */
 	bool on_path;	      /* it executed a node; not an answer or a deadline */
 	json_t *recorded;     /* owned array: what came from outside; may be NULL */
 	struct decision d;    /* owned */
@@ -485,6 +531,13 @@ int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *er
 struct sg_exec *sg_exec_make(struct run *r, int node); /* NULL when out of memory */
 /* The node that the run stands at has failed while working elsewhere: the run goes on or ends. */
 void sg_run_node_failed(struct run *r, const struct sg_error *why);
+
+/* source.c */
+int64_t sg_run_step_us(const struct run *r); /* the UTC time of the step under way */
+int64_t sg_run_wall_us(const struct run *r); /* of what is noted about the run */
+int sg_step_mutate(struct step *s, struct sg_error *err);
+/* What came from outside in a step that then failed: there is no checkpoint to hold it. */
+void sg_step_keep(struct step *s);
 
 /* elsewhere.c */
 void sg_exec_free(struct sg_exec *x);
@@ -517,6 +570,8 @@ int sg_interrupt_open(struct step *s, const struct sg_action *ask, const struct 
 /* The answer to an open interrupt. An error leaves it open, unless the run failed over it. */
 int sg_interrupt_answer(
 	struct run *r, const json_t *response, const char *actor, struct sg_error *err);
+/* Before the next node of a run whose open question its source answers. */
+void sg_interrupt_proceed(struct run *r);
 void sg_interrupt_timed_out(struct run *r); /* if it waits and its deadline has passed */
 /* Sets the timer of a run that waits. */
 int sg_interrupt_arm(struct sg_engine *e, const char *run_id, const char *waiting);
@@ -526,6 +581,7 @@ int sg_carried_add(struct frame *f, const char *template_name, json_t *slots,
 	struct sg_error *err); /* takes slots */
 int sg_carried_apply(struct run *r, const struct prepared *g, const struct sg_rules_outcome *o,
 	int64_t ts_us, struct sg_error *err);
+void sg_carried_retract(struct frame *f, const json_t *pattern); /* sg_rules_parse_pattern's */
 json_t *sg_carried_json(const struct frame *f);
 int sg_carried_parse(struct frame *f, const json_t *j, struct sg_error *err);
 void sg_frame_finish(struct frame *f);
@@ -535,6 +591,15 @@ int sg_run_seed(struct run *r, const json_t *params, bool from_text, struct sg_e
 
 /* recover.c */
 int sg_run_load(struct sg_engine *e, const char *run_id, struct run **ret, struct sg_error *err);
+/* A fresh run as run_id stood after this step (-1 = before its first). */
+int sg_run_stand_after(
+	struct run *r, struct sg_txn *t, const char *run_id, int64_t step, struct sg_error *err);
+
+/* replay/forking.c */
+/* A run read back from the store: if it is a fork, its source is its parent's record. */
+int sg_fork_attach(struct run *r, struct sg_txn *t, struct sg_error *err);
+/* A fork without steps of its own, as its parent stood where it begins. */
+int sg_fork_stand(struct run *r, struct sg_txn *t, struct sg_error *err);
 
 /* migrate.c */
 /* The graph with which runs of that older hash are to go on, or NULL. */

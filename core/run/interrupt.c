@@ -30,9 +30,12 @@ static json_t *move_json(const struct sg_action *a)
 static json_t *waiting_json(const struct step *s, const struct sg_action *ask,
 	const struct sg_action *then, bool at_node)
 {
+	const struct run *r = s->run;
 	char since[SG_TIME_TEXT], deadline[SG_TIME_TEXT];
-	sg_time_format(s->ts_us, since);
-	sg_time_format(s->ts_us + ask->timeout_us, deadline);
+	/* A fork's steps are of the record's time, but people answer it now. */
+	int64_t now = r->source && !r->source->replays ? sg_run_wall_us(r) : s->ts_us;
+	sg_time_format(now, since);
+	sg_time_format(now + ask->timeout_us, deadline);
 	return json_pack("{s:s, s:o, s:o, s:s, s:s, s:o, s:s, s:s, s:o}", "at",
 		at_node ? "node" : "rule", "capability", text_or_null(ask->requested_capability),
 		"deadline", ask->timeout_us ? json_string(deadline) : json_null(), "node",
@@ -88,12 +91,14 @@ static int open_with(struct step *s, const struct sg_action *ask, bool at_node,
 	}
 	if (rc == 0)
 		rc = put_event(s, ask, err);
-	if (rc == 0 && ask->timeout_us)
-		rc = sg_interrupt_arm(r->engine, r->row.run_id, text.data) < 0 ? sg_error_nomem(err)
-									       : 0;
 	if (rc < 0)
 		return rc;
 	sg_run_set_text(&r->row.waiting, text.data);
+	if (r->source && (rc = r->source->ask(r, NULL, err)) != 0)
+		return rc < 0 ? rc : 0; /* sg_interrupt_proceed, before the next node */
+	if (ask->timeout_us && !(r->source && r->source->replays) &&
+		sg_interrupt_arm(r->engine, r->row.run_id, text.data) < 0)
+		return sg_error_nomem(err);
 	sg_run_settle(r, SG_RUN_WAITING, s->ts_us);
 	return 0;
 }
@@ -190,22 +195,26 @@ static int assert_answer(struct step *s, const json_t *response, const char *tex
 	return rc;
 }
 
-static int audit_answer(
-	struct step *s, const char *text, size_t len, const char *actor, struct sg_error *err)
+/* The source is "cf:<actor>" in a fork; who did it is the actor. */
+static int audit_answer(struct step *s, const char *text, size_t len, const char *actor,
+	bool inherited, struct sg_error *err)
 {
 	struct run *r = s->run;
 	char hash[SG_SHA256_HEX];
+	const char *who = strncmp(actor, SG_RUN_FORK_ACTOR, sizeof(SG_RUN_FORK_ACTOR) - 1) == 0
+				  ? actor + sizeof(SG_RUN_FORK_ACTOR) - 1
+				  : actor;
 	struct sg_buf *b = &r->engine->scratch;
 	sg_sha256_hex(text, len, hash);
 	sg_buf_reset(b);
 	sg_buf_adds(b, "{\"fact\":{\"actor\":");
 	sg_buf_add_json_string(b, actor, strlen(actor));
 	sg_buf_addf(b,
-		",\"body_hash\":\"%s\",\"kind\":\"respond\"},\"pack_id\":\"stargraph.runtime\","
+		",\"body_hash\":\"%s\",%s\"kind\":\"respond\"},\"pack_id\":\"stargraph.runtime\","
 		"\"pack_version\":\"1.0\"}",
-		hash);
-	return !b->failed && sg_batch_event(r->engine, r, s->ts_us, actor, "bosun_audit",
-				     r->step - 1, b->data, b->len, "user", actor)
+		hash, inherited ? "\"inherited\":true," : "");
+	return !b->failed && sg_batch_event(r->engine, r, s->ts_us, who, "bosun_audit", r->step - 1,
+				     b->data, b->len, "user", actor)
 		       ? 0
 		       : sg_error_nomem(err);
 }
@@ -259,7 +268,7 @@ static struct step answer_step(struct run *r, const json_t *waiting, const char 
 		r->f.node = i;
 	return (struct step){.run = r,
 		.node_id = i >= 0 ? g->nodes[i].id : "",
-		.ts_us = sg_clock_utc_us(),
+		.ts_us = sg_run_step_us(r),
 		.reason = reason,
 		.rule_id = "",
 		.to_node = ""};
@@ -267,48 +276,54 @@ static struct step answer_step(struct run *r, const json_t *waiting, const char 
 
 static void resume(struct run *r, const char *actor)
 {
-	sg_run_reactivate(r);
+	if (r->phase == PHASE_SETTLED)
+		sg_run_reactivate(r);
 	sg_migration_note(r, actor);
 	sg_run_set_text(&r->row.waiting, NULL);
 }
 
 /* From here on an error fails the run: the answer has been taken. */
-static int take(struct step *s, const json_t *waiting, const json_t *response, const char *text,
-	size_t len, const char *actor, struct sg_error *err)
+static int take(struct step *s, const json_t *waiting, const struct answer *a, const char *text,
+	size_t len, struct sg_error *err)
 {
-	struct run *r = s->run;
 	const char *at = json_string_value(json_object_get(waiting, "at"));
-	int rc = audit_answer(s, text, len, actor, err);
+	json_t *entry = json_pack(
+		"{s:s, s:s, s:O}", "kind", "answer", "actor", a->actor, "response", a->response);
+	if (entry && a->inherited)
+		(void)json_object_set_new(entry, "inherited", json_true());
+	int rc = sg_step_record(s, entry) < 0 ? sg_error_nomem(err) : 0;
 	if (rc == 0)
-		rc = assert_answer(s, response, text, actor, err);
-	if (rc == 0 && sg_step_record(s, json_pack("{s:s, s:s, s:O}", "kind", "answer", "actor",
-						 actor, "response", response)) < 0)
-		rc = sg_error_nomem(err);
+		rc = audit_answer(s, text, len, a->actor, a->inherited, err);
+	if (rc == 0)
+		rc = assert_answer(s, a->response, text, a->actor, err);
+	if (rc == 0)
+		rc = sg_step_mutate(s, err);
 	if (rc < 0)
 		return rc;
 	if (at && strcmp(at, "node") == 0)
 		return sg_step_decide(s, false, err);
-	(void)r;
 	return go_on(s, json_object_get(waiting, "then"), err);
 }
 
-static int answer(struct run *r, const json_t *waiting, const json_t *response, const char *actor,
-	struct sg_error *err)
+static int answer(
+	struct run *r, const json_t *waiting, const struct answer *a, struct sg_error *err)
 {
 	sg_autobuf text = SG_BUF_INIT(4U << 20);
-	int rc = sg_json_canonical(response, &text, err);
+	int rc = sg_json_canonical(a->response, &text, err);
 	if (rc < 0)
 		return rc;
-	json_t *update = update_of(r->f.graph->graph, response);
+	json_t *update = update_of(r->f.graph->graph, a->response);
 	rc = update ? sg_step_merge(r, NULL, update, err) : sg_error_nomem(err);
 	json_decref(update);
 	if (rc < 0)
 		return rc;
 	struct step s = answer_step(r, waiting, "answer");
 	struct sg_error failure;
-	resume(r, actor);
-	if (take(&s, waiting, response, text.data, text.len, actor, &failure) < 0)
+	resume(r, a->actor);
+	if (take(&s, waiting, a, text.data, text.len, &failure) < 0) {
+		sg_step_keep(&s);
 		sg_frame_fail(r, "rule", &failure, true);
+	}
 	sg_step_finish(&s);
 	if (r->phase == PHASE_READY)
 		sg_run_ready(r);
@@ -325,7 +340,9 @@ int sg_interrupt_answer(
 	int rc = sg_json_parse(r->row.waiting, strlen(r->row.waiting), &waiting, err);
 	if (rc < 0)
 		return rc;
-	rc = answer(r, waiting, response, actor, err);
+	const struct answer a = {
+		.response = (json_t *)(uintptr_t)response, .actor = (char *)(uintptr_t)actor};
+	rc = answer(r, waiting, &a, err);
 	json_decref(waiting);
 	return rc;
 }
@@ -354,7 +371,9 @@ static void time_out(struct run *r, const json_t *waiting)
 	if (strncmp(what, "goto:", 5) == 0) {
 		json_t *then = json_pack("{s:s, s:s}", "kind", "goto", "target", what + 5);
 		rc = sg_step_record(&s, json_pack("{s:s}", "kind", "timeout"));
-		rc = rc < 0 || !then ? sg_error_nomem(&err) : go_on(&s, then, &err);
+		rc = rc < 0 || !then ? sg_error_nomem(&err) : sg_step_mutate(&s, &err);
+		if (rc == 0)
+			rc = go_on(&s, then, &err);
 		json_decref(then);
 	} else {
 		rc = sg_error_set(&err, SG_ETIMEOUT, "interrupt_timeout",
@@ -364,6 +383,32 @@ static void time_out(struct run *r, const json_t *waiting)
 	if (rc < 0)
 		sg_frame_fail(r, "runtime", &err, false);
 	sg_step_finish(&s);
+}
+
+static int proceed(
+	struct run *r, const json_t *waiting, const struct answer *a, struct sg_error *err)
+{
+	if (a->response)
+		return answer(r, waiting, a, err);
+	time_out(r, waiting);
+	return 0;
+}
+
+void sg_interrupt_proceed(struct run *r)
+{
+	struct answer a = {0};
+	struct sg_error err;
+	json_t *waiting = NULL;
+	int rc = sg_json_parse(r->row.waiting, strlen(r->row.waiting), &waiting, &err);
+	if (rc == 0)
+		rc = r->source->ask(r, &a, &err);
+	if (rc > 0)
+		rc = proceed(r, waiting, &a, &err);
+	if (rc < 0)
+		sg_run_fail(r, "rule", &err);
+	json_decref(waiting);
+	json_decref(a.response);
+	free(a.actor);
 }
 
 void sg_interrupt_timed_out(struct run *r)

@@ -61,6 +61,7 @@ struct sg_exec {
 
 struct sg_kind_load {
 	struct sg_embedder *embedder; /* NULL = none */
+	bool recorded; /* for a replay: execute will not be called, so no model is missed for it */
 	const struct sg_graph *graph;
 	const struct sg_node *node;
 	struct sg_engine *engine; /* NULL = only the document is checked */

@@ -220,3 +220,36 @@ int sg_mounts_bind(const struct sg_mounts *m, struct sg_graph *g, struct sg_rule
 	*ret_n = g->n_governance;
 	return 0;
 }
+
+/* ---- packs of the record ---- */
+
+int sg_mounts_from_stored(struct sg_mounts **ret, const char *const *texts, const size_t *lens,
+	size_t n, struct sg_error *err)
+{
+	struct sg_mounts *m = calloc(1, sizeof(*m));
+	int r = m ? 0 : sg_error_nomem(err);
+	if (r == 0 && n > SG_MOUNTS_MAX)
+		r = sg_error_set(err, SG_ELIMIT, NULL, "more than %d rule packs", SG_MOUNTS_MAX);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = sg_pack_load_stored(&m->packs[m->n], texts[i], lens[i], "recorded pack", err);
+		m->n += r == 0;
+	}
+	if (r < 0) {
+		sg_mounts_destroy(m);
+		return r;
+	}
+	*ret = m;
+	return 0;
+}
+
+size_t sg_mounts_of(const struct sg_mounts *m, const struct sg_graph *g,
+	const struct sg_pack *ret[], size_t max)
+{
+	struct triples t = {0};
+	size_t n = 0;
+	if (m && collect(m, g, &t, NULL) == 0)
+		for (size_t i = 0; i < t.n && n < max; i++)
+			ret[n++] = find(m, t.all[i].id);
+	free(t.all);
+	return n;
+}

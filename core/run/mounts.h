@@ -23,6 +23,15 @@ int sg_mounts_from_directories(struct sg_mounts **ret, const char *const *dirs, 
 	const char *pins_dir, struct sg_error *err);
 void sg_mounts_destroy(struct sg_mounts *m);
 
+/* Every pack of a list of texts as sg_pack.stored: those a run was recorded with. */
+int sg_mounts_from_stored(struct sg_mounts **ret, const char *const *texts, const size_t *lens,
+	size_t n, struct sg_error *err);
+/* The packs of g and of the graphs in its nodes, each once, in mounting order; borrowed from m. At
+ * most max; returns how many. */
+struct sg_pack;
+size_t sg_mounts_of(const struct sg_mounts *m, const struct sg_graph *g,
+	const struct sg_pack *ret[], size_t max);
+
 /* Finds the packs that g mounts, in its order, and computes g's hash with them and with those that
  * the graphs in its nodes mount. The texts are
  * borrowed from m; the caller frees the array. m NULL = no packs. SG_EINVALID: "file:line:column:

@@ -115,7 +115,7 @@ static int from_checkpoint(struct run *r, const struct sg_checkpoint *c, struct 
 {
 	json_t *state = NULL;
 	int rc = sg_json_parse(c->state, strlen(c->state), &state, err);
-	if (rc == 0 && strcmp(c->graph_hash, r->row.graph_hash) != 0)
+	if (rc == 0 && !r->source && strcmp(c->graph_hash, r->row.graph_hash) != 0)
 		rc = sg_migrate_state(r->f.graph->graph, &state, err);
 	if (rc == 0)
 		rc = take_state(r, state, err);
@@ -152,7 +152,8 @@ static int bad_frames(const struct run *r, struct sg_error *err)
 }
 
 /* One graph that the run had left for a subgraph: as its last checkpoint says, then in again. */
-static int restore_frame(struct run *r, struct sg_txn *t, const json_t *one, struct sg_error *err)
+static int restore_frame(struct run *r, struct sg_txn *t, const char *run_id, const json_t *one,
+	struct sg_error *err)
 {
 	const struct sg_graph *g = r->f.graph->graph;
 	const char *node = json_string_value(json_object_get(one, "node"));
@@ -162,7 +163,7 @@ static int restore_frame(struct run *r, struct sg_txn *t, const json_t *one, str
 		return bad_frames(r, err);
 	if (step >= 0) {
 		struct sg_checkpoint c;
-		rc = sg_checkpoint_get(t, r->row.run_id, step, &c, err);
+		rc = sg_checkpoint_get(t, run_id, step, &c, err);
 		if (rc != 0)
 			return rc < 0 ? rc : bad_frames(r, err);
 		rc = from_checkpoint(r, &c, err);
@@ -182,8 +183,8 @@ static int restore_frame(struct run *r, struct sg_txn *t, const json_t *one, str
 	return rc;
 }
 
-static int restore_frames(
-	struct run *r, struct sg_txn *t, const char *recorded, struct sg_error *err)
+static int restore_frames(struct run *r, struct sg_txn *t, const char *run_id, const char *recorded,
+	struct sg_error *err)
 {
 	json_t *list = NULL;
 	int rc = recorded ? sg_json_parse(recorded, strlen(recorded), &list, err) : 0;
@@ -195,9 +196,28 @@ static int restore_frames(
 			continue;
 		json_array_foreach (json_object_get(entry, "frames"), k, one)
 			if (rc == 0)
-				rc = restore_frame(r, t, one, err);
+				rc = restore_frame(r, t, run_id, one, err);
 	}
 	json_decref(list);
+	return rc;
+}
+
+int sg_run_stand_after(
+	struct run *r, struct sg_txn *t, const char *run_id, int64_t step, struct sg_error *err)
+{
+	struct sg_checkpoint c;
+	if (step < 0)
+		return from_params(r, err);
+	int rc = sg_checkpoint_get(t, run_id, step, &c, err);
+	if (rc != 0)
+		return rc < 0 ? rc
+			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' has no step %lld",
+					run_id, (long long)step);
+	rc = restore_frames(r, t, run_id, c.recorded, err);
+	if (rc == 0)
+		rc = from_checkpoint(r, &c, err);
+	sg_checkpoint_finish(&c);
+	r->step = step + 1;
 	return rc;
 }
 
@@ -210,8 +230,8 @@ static int fill(struct run *r, struct sg_txn *t, struct sg_error *err)
 	if (rc < 0)
 		return rc;
 	if (rc == 1)
-		return from_params(r, err);
-	rc = restore_frames(r, t, c.recorded, err);
+		return r->source ? sg_fork_stand(r, t, err) : from_params(r, err);
+	rc = restore_frames(r, t, id, c.recorded, err);
 	if (rc == 0)
 		rc = from_checkpoint(r, &c, err);
 	if (rc == 0)
@@ -246,7 +266,9 @@ static int load(struct sg_engine *e, struct sg_txn *t, const char *run_id, struc
 	r->phase = PHASE_SETTLED;
 	r->live_stored = row.status < SG_RUN_DONE;
 	sg_migration_begin(r);
-	rc = fill(r, t, err);
+	rc = sg_fork_attach(r, t, err);
+	if (rc == 0)
+		rc = fill(r, t, err);
 	if (rc < 0) {
 		rc = sg_migration_refused(r, err);
 		sg_run_destroy(r);

@@ -108,6 +108,21 @@ typedef void (*sg_run_callback)(
 int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *params, bool from_text,
 	const struct sg_caller *who, const char *idempotency_key, sg_run_callback accepted,
 	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
+/* The run executed again from its record (replay/replay.h), as far as it is durable: *ret is
+ * sg_replay_json's object, new. On this thread, so of at most SG_RUN_REPLAY_STEPS steps
+ * (SG_ELIMIT): `stargraph replay` has no such limit. SG_ENOTFOUND and the errors of sg_replay. */
+#define SG_RUN_REPLAY_STEPS 2000
+int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err);
+/* A fork (counterfactual) of a stored run: a run with an id "cf-…" that goes from the state before
+ * `step`, with a mutation (replay/fork.h) in that step. What came from outside is taken from the
+ * parent's record where a node sees the same as then; a node that would reach outside otherwise
+ * fails the fork (class "fork-refused"). Questions are asked again, unless the mutation answers
+ * them or inherit_answers takes the parent's over. The parent is pinned, and not changed else.
+ * SG_ENOTFOUND, SG_EINVALID (mutation, step), SG_EBUSY. */
+int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, const json_t *mutation,
+	bool inherit_answers, const struct sg_caller *who, sg_run_callback accepted,
+	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], char ret_cf_hash[65],
+	struct sg_error *err);
 /* The answer to an open interrupt. SG_ENOTFOUND, SG_ECONFLICT (not waiting), SG_EINVALID. The
  * caller has checked the capability: see sg_engine_waiting_capability. */
 int sg_engine_respond(struct sg_engine *e, const char *run_id, const json_t *response,

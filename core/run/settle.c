@@ -51,7 +51,7 @@ void sg_run_settle(struct run *r, enum sg_run_status status, int64_t ts_us)
 	sg_run_stop_pending(r);
 	sg_deadline_idle(r);
 	r->row.status = status;
-	r->row.updated_us = ts_us;
+	r->row.updated_us = r->source ? sg_run_wall_us(r) : ts_us;
 	r->phase = PHASE_SETTLED;
 	if (status == SG_RUN_PAUSED) {
 		const char *actor = r->pause_actor ? r->pause_actor : r->row.actor;
@@ -88,7 +88,7 @@ void sg_run_reactivate(struct run *r)
 
 void sg_run_end(struct run *r, enum sg_run_status status, const char *reason, const char *actor)
 {
-	int64_t now = sg_clock_utc_us();
+	int64_t now = sg_run_wall_us(r);
 	sg_run_set_text(&r->row.reason, reason);
 	sg_run_set_text(&r->row.waiting, NULL);
 	r->row.finished_us = now;
@@ -111,6 +111,6 @@ void sg_run_fail(struct run *r, const char *scope, const struct sg_error *err)
 	sg_buf_adds(b, ",\"message\":");
 	sg_buf_add_json_string(b, err->text, strlen(err->text));
 	sg_buf_addf(b, ",\"recoverable\":false,\"scope\":\"%s\"}", scope);
-	put_event(r, sg_clock_utc_us(), r->row.actor, "error", b, NULL);
+	put_event(r, sg_run_wall_us(r), r->row.actor, "error", b, NULL);
 	sg_run_end(r, SG_RUN_FAILED, NULL, NULL);
 }

@@ -153,7 +153,7 @@ int sg_step_commit(struct step *s, struct sg_error *err)
 		return rc;
 	c.recorded = recorded.data;
 	memcpy(c.run_id, r->row.run_id, sizeof(c.run_id));
-	memcpy(c.graph_hash, r->row.graph_hash, sizeof(c.graph_hash));
+	memcpy(c.graph_hash, r->cf_hash[0] ? r->cf_hash : r->row.graph_hash, sizeof(c.graph_hash));
 	memcpy(c.runtime_hash, r->engine->runtime_hash, sizeof(c.runtime_hash));
 	if (s->on_path && sg_path_add(r, path) < 0)
 		return sg_error_nomem(err);
@@ -192,7 +192,7 @@ int sg_run_follow(struct step *s, const struct sg_action *a, struct sg_error *er
 		return sg_error_set(
 			err, SG_EINVALID, "unknown-target", "no node \"%s\"", a->target);
 	sg_run_go(r, node);
-	if (a->kind != SG_RETRY || a->backoff_ms <= 0)
+	if (a->kind != SG_RETRY || a->backoff_ms <= 0 || r->source)
 		return 0;
 	r->phase = PHASE_SLEEPING;
 	r->wake_us = sg_clock_monotonic_us() + a->backoff_ms * 1000;
@@ -305,17 +305,19 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 {
 	struct step s = {.run = r,
 		.node_id = x->node->id,
-		.ts_us = sg_clock_utc_us(),
+		.ts_us = sg_run_step_us(r),
 		.on_path = true,
 		.reason = "",
 		.rule_id = "",
 		.to_node = ""};
 	json_t *before = json_incref(r->f.state); /* x->state */
 	int rc = r->f.plan ? 0 : sg_step_merge(r, NULL, x->update, err);
-	if (rc == 0 && x->kind->store)
+	if (rc == 0 && x->kind->store && !r->source)
 		rc = x->kind->store(x, err);
 	json_decref(before);
-	if (rc == 0 && x->record && sg_step_record(&s, json_incref(x->record)) < 0)
+	if (rc == 0)
+		rc = sg_step_mutate(&s, err);
+	if (x->record && sg_step_record(&s, json_incref(x->record)) < 0 && rc == 0)
 		rc = sg_error_nomem(err);
 	if (rc == 0 && r->f.plan)
 		rc = sg_parallel_branch(&s, x->update, NULL, err);
@@ -323,6 +325,8 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		rc = sg_interrupt_open(&s, x->ask, NULL, true, err);
 	else if (rc == 0)
 		rc = sg_step_decide(&s, outcome == SG_EXEC_HALT, err);
+	if (rc < 0)
+		sg_step_keep(&s);
 	sg_step_finish(&s);
 	return rc;
 }
@@ -330,7 +334,7 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 /* outcome negative: the node failed, *err says why. */
 static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
 {
-	if (outcome >= 0 && x->record) {
+	if (outcome >= 0 && x->record && !x->update) {
 		int rc = x->kind->apply(x, x->record, err);
 		outcome = rc < 0 ? rc : outcome;
 	}
@@ -412,10 +416,29 @@ static int check_stay(const struct run *r, struct sg_error *err)
 		sg_frame_path(o, o->graph->graph->nodes[o->node].id), (long long)r->f.max_steps);
 }
 
+/* Does the record go on? */
+static bool recorded_end(struct run *r)
+{
+	struct sg_error err;
+	const char *scope = "runtime";
+	int rc = r->source ? r->source->begin(r, &scope, &err) : 0;
+	if (rc < 0)
+		sg_run_fail(r, scope, &err);
+	else if (rc > 0)
+		r->phase = PHASE_SETTLED;
+	return rc != 0;
+}
+
 /* What comes before a node. False: the turn is over. */
 static bool may_execute(struct run *r)
 {
 	struct sg_error err;
+	if (r->source && r->row.waiting) {
+		sg_interrupt_proceed(r);
+		return false;
+	}
+	if (recorded_end(r))
+		return false;
 	if (check_limits(r, &err) < 0)
 		sg_run_fail(r, "runtime", &err);
 	else if (r->f.ended) {
@@ -423,7 +446,8 @@ static bool may_execute(struct run *r)
 			sg_frame_fail(r, "rule", &err, true);
 	} else if (check_stay(r, &err) < 0 || sg_parallel_enter(r, &err) < 0) {
 		sg_frame_fail(r, "runtime", &err, true);
-	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight && !sg_ahead_is_next(r)) {
+	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight && !r->source &&
+		   !sg_ahead_is_next(r)) {
 		r->phase = PHASE_DURABLE;
 	} else {
 		return true;
@@ -442,7 +466,8 @@ static void one_step(struct run *r)
 		return;
 	}
 	if (!x->finished && !x->watched) {
-		x->outcome = x->kind->execute(x, &x->failure);
+		x->outcome = r->source ? r->source->execute(x, &x->failure)
+				       : x->kind->execute(x, &x->failure);
 		x->finished = x->outcome != SG_EXEC_PENDING;
 		if (x->outcome == SG_EXEC_LATER) {
 			r->phase = PHASE_DURABLE;
@@ -455,7 +480,7 @@ static void one_step(struct run *r)
 	if (!x->finished) {
 		r->exec = x;
 		r->phase = PHASE_BUSY;
-		if (r->f.plan)
+		if (r->f.plan && !r->source)
 			sg_ahead_start(r);
 		return;
 	}

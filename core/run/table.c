@@ -102,6 +102,8 @@ void sg_run_destroy(struct run *r)
 		remove_from_ready(r);
 	sg_idem_forget(r);
 	sg_deadline_idle(r);
+	if (r->source && r->source->release)
+		r->source->release(r);
 	while (r->settled) {
 		struct watcher *w = r->settled;
 		r->settled = w->next;

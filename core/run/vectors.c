@@ -44,7 +44,7 @@ double sg_vector_dot(const float *a, const float *b)
 
 int sg_vector_need_model(const struct sg_kind_load *l, struct sg_error *err)
 {
-	if (l->embedder)
+	if (l->embedder || l->recorded)
 		return 0;
 	return sg_error_set(err, SG_EREFUSED, "LocalEntryNotFoundError",
 		"kind \"%s\" needs the embedding model, and none is configured (--model DIR, or "

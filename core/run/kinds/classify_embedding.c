@@ -100,7 +100,9 @@ static int fill(struct classifier *c, const struct sg_kind_load *l, struct sg_er
 	c->from_vector = input->type == SG_LIST;
 	c->out = json_string_value(json_object_get(config, "out"));
 	c->k = k ? (size_t)json_integer_value(k) : DEFAULT_K;
-	int r = sg_vector_need_model(l, err);
+	struct sg_kind_load examples_need = *l;
+	examples_need.recorded = false; /* the examples are embedded here, also for a replay */
+	int r = sg_vector_need_model(&examples_need, err);
 	if (r < 0)
 		return r;
 	c->n_examples = json_array_size(examples);

