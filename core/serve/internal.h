@@ -44,7 +44,7 @@ struct sg_door {
 	h2o_socket_t *listener; /* NULL = closed */
 	unsigned connections;
 	int64_t complained_us; /* when the cap was last logged */
-	bool lent; /* the socket is systemd's: its file stays */
+	bool lent;	       /* the socket is systemd's: its file stays */
 };
 
 /* One connection, owned by its socket: freed when the socket closes. */
