@@ -172,7 +172,8 @@ static void a_forger_is_found(void **state)
 	static const struct {
 		const char *mark, *to, *cause;
 	} forgeries[] = {
-		{"\\\"type\\\":\\\"transition\\\"", NULL, "rule"}, /* a line dropped: the next one decides otherwise */
+		{"\\\"type\\\":\\\"transition\\\"", NULL,
+			"rule"}, /* a line dropped: the next one decides otherwise */
 		{"\\\"type\\\":\\\"run_started\\\"", NULL, "line"},
 		{"\\\"type\\\":\\\"result\\\"", "\\\"type\\\":\\\"error_\\\"", "line"},
 		{"\"kind\":\"step\"", NULL, "outcome"}, /* the first step: the others do not fit */
