@@ -190,6 +190,103 @@ int sg_know_apply_delta(
 	return r < 0 ? r : keep(t, &s, delta, err);
 }
 
+/* Is the fact there, after what the deltas before this one changed? Negative: error. */
+static int is_there(struct sg_txn *t, const struct sg_know_info *s, const json_t *changed,
+	const char *id, struct sg_error *err)
+{
+	uint8_t key[4 + FACT_ID_MAX];
+	struct sg_span v;
+	const json_t *known = json_object_get(changed, id);
+	if (known)
+		return json_is_true(known);
+	int r = sg_txn_get(t, SG_TABLE_KNOW_FACT, fact_key(s, id, key), &v, err);
+	return r < 0 ? r : r == 0;
+}
+
+static int try_replaces(struct sg_txn *t, const struct sg_know_info *s, const json_t *replaces,
+	json_t *changed, struct sg_error *err)
+{
+	size_t i;
+	const json_t *v;
+	json_array_foreach (replaces, i, v) {
+		const char *id = json_string_value(v);
+		int r = is_there(t, s, changed, id, err);
+		if (r < 0)
+			return r;
+		if (!r)
+			return sg_error_set(err, SG_ECONFLICT, "FactConflictError",
+				"store \"%s\": replaces names \"%s\", which is no fact of it",
+				s->name, id);
+		if (json_object_set_new(changed, id, json_false()) < 0)
+			return sg_error_nomem(err);
+	}
+	return 0;
+}
+
+static int try_pin(struct sg_txn *t, const struct sg_know_info *s, const json_t *delta,
+	json_t *changed, json_t *ids, struct sg_error *err)
+{
+	char id[FACT_ID_MAX + 1];
+	int r = fact_id(delta, id, err);
+	if (r == 0)
+		r = is_there(t, s, changed, id, err);
+	if (r < 0)
+		return r;
+	if (r)
+		return sg_error_set(err, SG_ECONFLICT, "FactConflictError",
+			"store \"%s\" has a fact \"%s\" already; update it", s->name, id);
+	if (json_object_set_new(changed, id, json_true()) < 0 ||
+		json_array_append_new(ids, json_string(id)) < 0)
+		return sg_error_nomem(err);
+	return 0;
+}
+
+static int try_one(struct sg_txn *t, const struct sg_know_info *s, const json_t *delta,
+	json_t *changed, json_t *ids, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(SG_KNOW_DELTA_BYTES);
+	int r = sg_know_check_delta(delta, err);
+	if (r == 0)
+		r = sg_json_print(delta, &b, err);
+	if (r < 0)
+		return r;
+	char kind = json_string_value(json_object_get(delta, "kind"))[0];
+	if (kind == 'u' || kind == 'd')
+		r = try_replaces(t, s, json_object_get(delta, "replaces"), changed, err);
+	if (r == 0 && (kind == 'u' || kind == 'a'))
+		r = try_pin(t, s, delta, changed, ids, err);
+	return r;
+}
+
+int sg_know_try_deltas(struct sg_txn *t, const char *store, const json_t *deltas, json_t **ret_ids,
+	struct sg_error *err)
+{
+	struct sg_know_info s;
+	json_auto_t *changed = json_object(), *ids = json_array();
+	struct sg_error here = {0};
+	size_t i;
+	const json_t *delta;
+	int r = sg_know_open_as(t, store, SG_KNOW_BIT(SG_KNOW_FACT), &s, err);
+	if (r < 0)
+		return r;
+	if (!changed || !ids)
+		return sg_error_nomem(err);
+	if (json_array_size(deltas) > SG_KNOW_DELTAS)
+		return sg_error_set(
+			err, SG_ELIMIT, "deltas", "more than %d deltas at once", SG_KNOW_DELTAS);
+	json_array_foreach (deltas, i, delta) {
+		r = try_one(t, &s, delta, changed, ids, &here);
+		if (r < 0) {
+			(void)sg_error_prefix(&here, "delta %zu", i);
+			if (err)
+				*err = here;
+			return r;
+		}
+	}
+	*ret_ids = json_incref(ids);
+	return 0;
+}
+
 static bool matches(const json_t *fact, const json_t *pattern)
 {
 	static const char *const of_payload[] = {"subject", "predicate", "object"};

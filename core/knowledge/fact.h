@@ -12,6 +12,14 @@
 
 /* SG_EINVALID, kind "ConsolidationRuleError": a mandatory field is missing or wrong. */
 int sg_know_check_delta(const json_t *delta, struct sg_error *err);
+/* Would these, one after the other, apply to what t sees? Every reason for which
+ * sg_know_apply_delta refuses is found here, and told as "delta <i>: …", i from 0; SG_ELIMIT for
+ * more than SG_KNOW_DELTAS or a delta of more than SG_KNOW_DELTA_BYTES. *ret: the ids of the facts
+ * that add and update make, in order. */
+#define SG_KNOW_DELTAS 100
+#define SG_KNOW_DELTA_BYTES (64U << 10)
+int sg_know_try_deltas(struct sg_txn *t, const char *store, const json_t *deltas, json_t **ret_ids,
+	struct sg_error *err);
 /* Applies one. The fact's id is fact_payload.id, else derived from the payload and its sources.
  * SG_ECONFLICT, kind "FactConflictError": replaces names a fact that is not there, or an add an id
  * that is. */

@@ -68,7 +68,7 @@ void sg_batch_recycle(struct sg_engine *e, struct batch *b)
 	b->n = 0;
 	b->slots = NULL;
 	b->acks = NULL;
-	b->n_steps = b->n_events = 0;
+	b->n_steps = b->n_events = b->n_facts = 0;
 	b->status = 0;
 	b->next = e->spare;
 	e->spare = b;

@@ -237,6 +237,7 @@ struct batch {
 	struct held *held;    /* texts that checkpoints of this batch point into */
 	struct watcher *acks; /* of no run */
 	uint64_t n_steps, n_events;
+	uint64_t n_facts;    /* executions of assert_facts whose deltas it holds */
 	int status;	     /* set by the writer: 0 or a negative code */
 	struct sg_error err; /* with status */
 };
@@ -317,7 +318,8 @@ struct sg_engine {
 	struct run *ready, **ready_tail;
 	struct batch *gather, *spare;
 	size_t n_spare;
-	uint64_t queued; /* items not yet durable */
+	uint64_t queued;		    /* items not yet durable */
+	uint64_t facts_made, facts_durable; /* executions of assert_facts; see there */
 	struct writer writer;
 	struct timer *timers; /* heap */
 	size_t n_timers, cap_timers;

@@ -9,6 +9,7 @@
 
 /* Sorted by name. */
 static const struct sg_node_kind *const kinds[] = {
+	&sg_kind_assert_facts,
 	&sg_kind_classify_embedding,
 	&sg_kind_echo,
 	&sg_kind_embed,

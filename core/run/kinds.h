@@ -96,8 +96,8 @@ struct sg_node_kind {
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
 	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph,
-	sg_kind_write_artifact, sg_kind_facts, sg_kind_recall, sg_kind_remember, sg_kind_retrieval,
-	sg_kind_tool;
+	sg_kind_write_artifact, sg_kind_assert_facts, sg_kind_facts, sg_kind_recall,
+	sg_kind_remember, sg_kind_retrieval, sg_kind_tool;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 

@@ -213,7 +213,7 @@ static int collect_needs(
 	static const struct {
 		const char *kind, *key, *what;
 	} rows[] = {{"remember", "store", "write"}, {"recall", "store", "read"},
-		{"facts", "store", "read"}};
+		{"facts", "store", "read"}, {"assert_facts", "store", "write"}};
 	int r = 0;
 	size_t i;
 	const json_t *one;

@@ -23,7 +23,7 @@ struct seen {
 	int calls;
 	struct sg_error err;
 	enum sg_run_status status;
-	char reason[256], error_class[64], state[4096], path[1024];
+	char reason[256], error_class[64], cause[512], state[4096], path[1024];
 	int64_t steps;
 };
 
@@ -40,6 +40,8 @@ static void on_run(void *ctx, const struct sg_run_view *v, const struct sg_error
 	(void)snprintf(s->reason, sizeof(s->reason), "%s", v->row.reason ? v->row.reason : "");
 	(void)snprintf(s->error_class, sizeof(s->error_class), "%s",
 		v->row.error_class ? v->row.error_class : "");
+	(void)snprintf(
+		s->cause, sizeof(s->cause), "%s", v->row.error_cause ? v->row.error_cause : "");
 	(void)snprintf(s->state, sizeof(s->state), "%s", v->state ? v->state : "");
 	s->path[0] = '\0';
 	size_t i;

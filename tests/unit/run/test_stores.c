@@ -165,6 +165,9 @@ static void graphs_with_wrong_stores_are_refused(void **state)
 		{"{id: a, kind: retrieval, config: {stores: [mem], query: query, out: hits}}",
 			"provider"},
 		{"{id: a, kind: recall, config: {store: docs, user: u, out: hits}}", "provider"},
+		{"{id: a, kind: assert_facts, config: {store: mem, deltas: hits}}", "provider"},
+		{"{id: a, kind: assert_facts, config: {store: facts, deltas: query}}", "query"},
+		{"{id: a, kind: assert_facts, config: {store: facts, deltas: [1]}}", "item 0"},
 		{"{id: a, kind: retrieval, config: {stores: [docs], query: q, out: hits}}",
 			"query"},
 		{"{id: a, kind: retrieval, config: {stores: [docs], query: query, out: hits, "
@@ -236,6 +239,176 @@ static void what_is_asked_when_the_engine_ends_is_told_or_dropped(void **state)
 	sg_engine_destroy(e);
 }
 
+/* One list of deltas from the state, read back by the same run; and one that stands in the node,
+ * whose sources are what the run recalled. */
+static const char facts_graph[] =
+	"ir_version: \"1.0.0\"\n"
+	"id: run:facts\n"
+	"state_schema: {who: str, deltas: list, ids: list, found: list}\n"
+	"nodes:\n"
+	"  - {id: learn, kind: assert_facts, config: {store: facts, deltas: deltas, out: ids}}\n"
+	"  - {id: back, kind: facts, config: {store: facts, out: found}}\n";
+static const char written_graph[] =
+	"ir_version: \"1.0.0\"\n"
+	"id: run:written\n"
+	"state_schema: {who: str, episodes: list, ids: list, found: list}\n"
+	"nodes:\n"
+	"  - {id: keep, kind: remember, config: {store: mem, content: who, user: '{who}', "
+	"session: s, agent: a, id: e1}}\n"
+	"  - {id: back, kind: recall, config: {store: mem, user: '{who}', out: episodes}}\n"
+	"  - {id: learn, kind: assert_facts, config: {store: facts, sources: episodes, out: ids, "
+	"deltas: [{kind: add, rule_id: r, confidence: 0.5, fact_payload: {subject: '{who}', "
+	"user: '{who}', object: ['{who}', 7]}}]}}\n"
+	"  - {id: see, kind: facts, config: {store: facts, user: '{who}', out: found}}\n";
+
+#define MUST "\"rule_id\":\"r\",\"source_episode_ids\":[\"e1\"],\"confidence\":0.5"
+#define TS ",\"promotion_ts\":\"2026-01-02T03:04:05Z\""
+#define ADD(id, object) \
+	"{\"kind\":\"add\"," MUST TS ",\"fact_payload\":{\"id\":\"" id "\",\"object\":\"" object \
+	"\"}}"
+
+/* Runs one list of deltas; the state. */
+static json_t *learn(struct sg_engine *e, const char *deltas, struct seen *s, char *run_id)
+{
+	char params[2048];
+	(void)snprintf(params, sizeof(params), "{\"deltas\":[%s]}", deltas);
+	run(e, "run:facts", params, s, run_id);
+	return json(s->state);
+}
+
+static void expect_found(const json_t *st, const char *want)
+{
+	char got[256] = "";
+	size_t i;
+	const json_t *f;
+	json_array_foreach (json_object_get(st, "found"), i, f) {
+		size_t n = strlen(got);
+		(void)snprintf(got + n, sizeof(got) - n, "%s=%s ",
+			json_string_value(json_object_get(f, "id")),
+			json_string_value(
+				json_object_get(json_object_get(f, "payload"), "object")));
+	}
+	assert_string_equal(got, want);
+}
+
+static void each_kind_of_delta_is_read_back(void **state)
+{
+	static const struct {
+		const char *deltas, *found;
+	} rows[] = {
+		{ADD("a", "1") "," ADD("b", "2"), "a=1 b=2 "},
+		{"{\"kind\":\"update\"," MUST TS ",\"replaces\":[\"a\"],\"fact_payload\":{\"id\":"
+		 "\"a\",\"object\":\"3\"}}",
+			"a=3 b=2 "},
+		{"{\"kind\":\"noop\"," MUST "}", "a=3 b=2 "},
+		{"{\"kind\":\"delete\"," MUST ",\"replaces\":[\"b\"]}", "a=3 "},
+		/* in order: each sees what those before it did */
+		{"{\"kind\":\"delete\"," MUST ",\"replaces\":[\"a\"]}," ADD("a", "4"), "a=4 "},
+	};
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	load(e, *state, "f.yaml", facts_graph);
+	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++) {
+		json_auto_t *st = learn(e, rows[i].deltas, &s, run_id);
+		if (s.status != SG_RUN_DONE)
+			fail_msg("%zu: %s %s", i, s.error_class, s.cause);
+		expect_found(st, rows[i].found);
+		/* the state is the record's, and made from it alone */
+		json_auto_t *record = record_of(e, run_id, 0), *empty = json_object();
+		const struct prepared *p = sg_prepared_find(e, "run:facts");
+		struct sg_exec x = {.node = &p->graph->nodes[0], .data = p->node_data[0]};
+		struct sg_error err;
+		assert_int_equal(p->kinds[0]->apply(&x, record, &err), 0);
+		assert_true(
+			json_equal(json_object_get(x.update, "ids"), json_object_get(st, "ids")));
+		json_decref(x.update);
+		assert_int_equal(p->kinds[0]->apply(&x, empty, &err), -SG_ECORRUPT);
+		assert_true(json_is_string(json_object_get(
+			json_array_get(json_object_get(record, "deltas"), 0), "promotion_ts")));
+	}
+	sg_engine_destroy(e);
+}
+
+static void a_bad_delta_fails_its_step_and_writes_nothing(void **state)
+{
+	static const struct {
+		const char *deltas, *class, *says;
+	} rows[] = {
+		{"{\"kind\":\"add\"," MUST "}", "ConsolidationRuleError", "delta 1"},
+		{"{\"kind\":\"merge\"," MUST "}", "ConsolidationRuleError", "kind is add"},
+		{"{\"kind\":\"noop\",\"rule_id\":\"r\",\"confidence\":1}", "ConsolidationRuleError",
+			"source_episode_ids"},
+		{"{\"kind\":\"delete\"," MUST "}", "ConsolidationRuleError", "replaces"},
+		{"{\"kind\":\"delete\"," MUST ",\"replaces\":[\"zz\"]}", "FactConflictError",
+			"\"zz\""},
+		{ADD("x", "2"), "FactConflictError", "\"x\" already"},
+		{"5", "ConsolidationRuleError", "delta 1"},
+	};
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT], deltas[1024];
+	load(e, *state, "f.yaml", facts_graph);
+	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++) {
+		(void)snprintf(deltas, sizeof(deltas), "%s,%s", ADD("x", "1"), rows[i].deltas);
+		json_auto_t *st = learn(e, deltas, &s, run_id);
+		assert_int_equal(s.status, SG_RUN_FAILED);
+		if (!strstr(s.error_class, rows[i].class) || !strstr(s.cause, rows[i].says))
+			fail_msg("%zu: %s: %s", i, s.error_class, s.cause);
+	}
+	json_auto_t *st = learn(e, "", &s, run_id);
+	assert_int_equal(s.status, SG_RUN_DONE); /* the engine goes on */
+	expect_found(st, "");
+	sg_engine_destroy(e);
+}
+
+static void deltas_of_the_node_take_their_sources_from_a_recall(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	load(e, *state, "w.yaml", written_graph);
+	run(e, "run:written", "{\"who\":\"Anna\"}", &s, run_id);
+	if (s.status != SG_RUN_DONE)
+		fail_msg("%s %s", s.error_class, s.cause);
+	json_auto_t *st = json(s.state), *want = json("[\"Anna\",7]"), *ids = json("[\"e1\"]");
+	const json_t *fact = json_array_get(json_object_get(st, "found"), 0);
+	assert_true(json_equal(json_object_get(json_object_get(fact, "payload"), "object"), want));
+	assert_true(json_equal(json_object_get(json_array_get(json_object_get(fact, "lineage"), 0),
+				       "source_episode_ids"),
+		ids));
+	assert_string_equal(json_string_value(json_object_get(fact, "user")), "Anna");
+	sg_engine_destroy(e);
+}
+
+/* The same fact from many runs at once: one makes it, the others are told, nobody else suffers. */
+static void of_many_that_add_the_same_one_does(void **state)
+{
+	struct sg_engine *e = open_with_stores(*state);
+	struct sg_error err;
+	char run_id[SG_RUN_ID_TEXT];
+	struct seen s[20] = {0};
+	int done = 0;
+	load(e, *state, "f.yaml", facts_graph);
+	json_auto_t *params = json("{\"deltas\":[" ADD("a", "1") "]}");
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(sg_engine_start(e, "run:facts", params, false, &anna, NULL, NULL,
+					 on_run, &s[i], run_id, &err),
+			0);
+	for (int i = 0; i < 20; i++) {
+		until_called(e, &s[i]);
+		if (s[i].err.code)
+			fail_msg("%s", s[i].err.text);
+		done += s[i].status == SG_RUN_DONE;
+		if (s[i].status != SG_RUN_DONE)
+			assert_non_null(strstr(s[i].error_class, "FactConflictError"));
+	}
+	assert_int_equal(done, 1);
+	json_auto_t *st = learn(e, "", &s[0], run_id);
+	expect_found(st, "a=1 ");
+	sg_engine_destroy(e);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, tmp_setup, tmp_teardown)
 
 int main(void)
@@ -245,6 +418,10 @@ int main(void)
 		T(apply_needs_nothing_but_the_record),
 		T(graphs_with_wrong_stores_are_refused),
 		T(a_write_that_fails_is_undone_alone),
+		T(each_kind_of_delta_is_read_back),
+		T(a_bad_delta_fails_its_step_and_writes_nothing),
+		T(deltas_of_the_node_take_their_sources_from_a_recall),
+		T(of_many_that_add_the_same_one_does),
 		T(what_is_asked_when_the_engine_ends_is_told_or_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
