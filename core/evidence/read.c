@@ -114,7 +114,7 @@ static int read_step(struct reader *r, const json_t *j)
 	}
 	struct sg_checkpoint *c = &rec->steps[rec->n_steps++];
 	*c = (struct sg_checkpoint){0};
-	if (!take_id(j, "run_id", c->run_id) || !take_number(j, "step", &c->step) ||
+	if (!take_id(j, "run_id", c->run_id) || !take_number(j, "step", &c->step) || c->step < 0 ||
 		!take(j, "branch_id", &c->branch_id) ||
 		!take_number(j, "parent_step_idx", &c->parent_step_idx) ||
 		!take_hash(j, "graph_hash", c->graph_hash) ||
@@ -127,7 +127,7 @@ static int read_step(struct reader *r, const json_t *j)
 		!take(j, "recorded", &c->recorded) || !c->state || !c->clips_facts || !c->last_node)
 		return malformed(r, "a step");
 	if (strcmp(c->run_id, rec->row.run_id) != 0 ||
-		(rec->n_steps > 1 && c->step != c[-1].step + 1))
+		(rec->n_steps > 1 && c->step - 1 != c[-1].step))
 		return sg_error_set(r->err, SG_EINVALID, "malformed",
 			"step %lld of run %s does not follow the one before it; a step is missing",
 			(long long)c->step, rec->row.run_id);

@@ -121,7 +121,8 @@ static int facts_differ(struct compare *c, const struct sg_checkpoint *was, cons
 		if (!json_equal(v, json_array_get(b, i)))
 			return differs(c, "facts", was->step,
 				"step %lld (%s): fact f-%zu was %.200s and is %.200s",
-				(long long)was->step, was->last_node, i, json_string_value(v),
+				(long long)was->step, was->last_node, i,
+				json_is_string(v) ? json_string_value(v) : "no text",
 				json_array_get(b, i) ? json_string_value(json_array_get(b, i))
 						     : "missing");
 	return differs(c, "facts", was->step,

@@ -135,9 +135,9 @@ static bool is_limit(const char *class)
 /* Did the node that comes next fail outside, leaving no record? */
 static bool failed_outside(const struct run *r, const struct sg_recording *rec)
 {
-	const struct sg_node_kind *k = r->f.graph->kinds[r->f.node];
 	if ((size_t)r->f.node >= r->f.graph->graph->n_nodes)
 		return false;
+	const struct sg_node_kind *k = r->f.graph->kinds[r->f.node];
 	return (k->elsewhere || k->outside || k->embeds) && k->apply && !rec->last;
 }
 
