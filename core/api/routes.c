@@ -80,7 +80,7 @@ const struct sg_route sg_routes[] = {
 			"\"mutation\":{\"type\":\"object\"},"
 			"\"inherit_answers\":{\"type\":\"boolean\"}},"
 			"\"required\":[\"step\",\"mutation\"],\"additionalProperties\":false}",
-		.success = 202, .success_type = JSON, .success_schema = "Fork", .errors = "404 429",
+		.success = 202, .success_type = JSON, .success_schema = "Fork", .errors = "404",
 		.handle = sg_route_counterfactual},
 	{"GET", "/v1/runs/{run_id}/stream", "runs:read", "streamRun",
 		"A run's events: server-sent, or WebSocket on upgrade", .query = stream_query,

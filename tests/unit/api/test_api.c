@@ -123,7 +123,7 @@ static json_t *parsed(const struct answer *a)
 	struct sg_error err;
 	json_t *v = NULL;
 	if (sg_json_parse(a->body, strlen(a->body), &v, &err) < 0)
-		fail_msg("not JSON: %s", a->body);
+		fail_msg("not JSON: %s: %s", err.text, a->body);
 	return v;
 }
 
