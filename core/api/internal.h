@@ -106,9 +106,9 @@ struct sg_api {
 	char *openapi;			    /* the document, made once */
 	int64_t next_deadline_us;	    /* 0 = none */
 	struct sg_api_forks forks[SG_API_MAX_FORKERS];
-	uint64_t answers[6];		    /* by hundreds of status */
-	size_t n_calls;			    /* in the ring */
-	uint64_t refused;		    /* refusals and denials */
+	uint64_t answers[6]; /* by hundreds of status */
+	size_t n_calls;	     /* in the ring */
+	uint64_t refused;    /* refusals and denials */
 };
 
 /* reply.c: each ends the call. */

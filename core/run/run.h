@@ -111,7 +111,8 @@ int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *par
 /* The run executed again from its record (replay/replay.h), as far as it is durable: *ret is
  * sg_replay_json's object, new. On this thread, so of at most SG_RUN_REPLAY_STEPS steps
  * (SG_ELIMIT): `stargraph replay` has no such limit. SG_ENOTFOUND and the errors of sg_replay. */
-#define SG_RUN_REPLAY_STEPS 300 /* with a fork's parents; about 50 ms */
+#define SG_RUN_REPLAY_STEPS 300	    /* with a fork's parents; about 50 ms */
+#define SG_RUN_REPLAY_CPU_US 250000 /* heavy rules: it is broken off (SG_ELIMIT) */
 int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err);
 /* A fork (counterfactual) of a stored run: a run with an id "cf-…" that goes from the state before
  * `step`, with a mutation (replay/fork.h) in that step. What came from outside is taken from the

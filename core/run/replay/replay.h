@@ -19,6 +19,9 @@ struct sg_replayer;
 /* o: embedder (NULL = graphs with classify_embedding nodes cannot be replayed) and limits. */
 int sg_replayer_create(
 	struct sg_replayer **ret, const struct sg_engine_options *o, struct sg_error *err);
+/* What one replay may take of this thread's CPU from now on, checked after each step: sg_replay
+ * fails beyond it with SG_ELIMIT, kind "replay-too-long". 0 = no limit, as at first. */
+void sg_replayer_set_limit(struct sg_replayer *p, int64_t cpu_us);
 void sg_replayer_destroy(struct sg_replayer *p);
 
 struct sg_replay_result {

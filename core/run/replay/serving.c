@@ -5,7 +5,10 @@
 static int replayer(struct sg_engine *e, struct sg_error *err)
 {
 	const struct sg_engine_options o = {.embedder = e->embedder};
-	return e->replayer ? 0 : sg_replayer_create(&e->replayer, &o, err);
+	int rc = e->replayer ? 0 : sg_replayer_create(&e->replayer, &o, err);
+	if (rc == 0)
+		sg_replayer_set_limit(e->replayer, SG_RUN_REPLAY_CPU_US);
+	return rc;
 }
 
 /* The loop waits meanwhile: of the row alone, before anything else is read. A fork's parents are

@@ -523,10 +523,19 @@ int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *re
 			sg_run_kinds(kinds), NULL, err);
 	if (rc == 0)
 		rc = sg_prepared_make(&p, e, graph, "", err);
-	if (rc == 0)
-		rc = sg_prepared_store(e, p, err);
 	if (rc < 0)
 		return rc;
+	for (struct prepared *known = e->graphs; known; known = known->next)
+		if (strcmp(known->graph->hash, p->graph->hash) == 0) {
+			sg_prepared_destroy(p);
+			*ret = known;
+			return 0;
+		}
+	rc = sg_prepared_store(e, p, err);
+	if (rc < 0) {
+		sg_prepared_destroy(p);
+		return rc;
+	}
 	*e->graphs_tail = p;
 	e->graphs_tail = &p->next;
 	*ret = p;

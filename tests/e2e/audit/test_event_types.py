@@ -1,21 +1,21 @@
 """The original's event types: each one that something here can cause is caused, for real.
 
-The rest (NOT_BUILT) belongs to node kinds that do not exist yet; whoever builds one moves its types
-up, and the test fails if a type of the list turns up by itself.
+NOT_BUILT belongs to what does not exist yet; whoever builds it moves its types up, and the test fails
+if a type of the list turns up by itself.
 """
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from core import Core  # noqa: E402
+from core import Core, binary, toml  # noqa: E402
 
-NOT_BUILT = {"token", "tool_call", "tool_result", "branch_started", "branch_completed",
-             "branch_cancelled"}
+NOT_BUILT = {"token", "branch_started", "branch_completed", "branch_cancelled"}
 # A step and its checkpoint are one record here: the transition names the checkpoint's hash.
 FOLDED = {"checkpoint"}
-BUILT = {"transition", "error", "result", "run_paused", "run_cancelled",
+BUILT = {"transition", "tool_call", "tool_result", "error", "result", "run_paused", "run_cancelled",
          "waiting_for_input", "interrupt_timeout", "artifact_written", "bosun_audit"}
 
 LONG = Path(__file__).resolve().parents[1] / "http/graphs/long.yaml"
@@ -37,14 +37,37 @@ WRITES = GRAPH % "writes" + """  - {id: text, kind: write_artifact, config: {con
   - {id: end, kind: halt}
 rules: []
 """
+CALLS = """ir_version: "1.0.0"
+id: "run:calls"
+state_schema: {message: str, r: dict}
+nodes:
+  - {id: call, kind: tool, config: {tool: t, inputs: {m: message}, out: r}}
+  - {id: end, kind: halt}
+"""
+TOOL = {"id": "t", "command": ["/bin/sh", "-c", "read line; echo '{}'"], "side_effects": "none"}
+
+
+class ToolCore(Core):
+    def write_config(self):
+        super().write_config()
+        with self.config.open("a") as f:
+            f.write("\n[[tool]]\n" + "".join(f"{k} = {toml(v)}\n" for k, v in TOOL.items()))
+
+
+def query(core, kind):
+    """What `audit query --type` finds."""
+    r = subprocess.run([str(binary()), "audit", "query", "--state-dir", str(core.state_dir),
+                        "--type", kind], capture_output=True, text=True, timeout=60, check=True)
+    return [json.loads(x) for x in r.stdout.splitlines()]
 
 
 def test_every_type_that_is_built_is_emitted(tmp_path):
     assert len(BUILT | NOT_BUILT | FOLDED) == 16
-    for name, text in (("waits", WAITS), ("expires", EXPIRES), ("writes", WRITES)):
+    for name, text in (("waits", WAITS), ("expires", EXPIRES), ("writes", WRITES),
+                       ("calls", CALLS)):
         (tmp_path / f"{name}.yaml").write_text(text)
-    core = Core(tmp_path / "core", graphs=[tmp_path / f"{n}.yaml" for n in
-                                           ("waits", "expires", "writes")] + [LONG])
+    core = ToolCore(tmp_path / "core", graphs=[tmp_path / f"{n}.yaml" for n in
+                                           ("waits", "expires", "writes", "calls")] + [LONG])
 
     def start(graph, wait=True):
         r = core.request("POST", "/v1/runs", {"graph_id": f"run:{graph}",
@@ -54,7 +77,10 @@ def test_every_type_that_is_built_is_emitted(tmp_path):
         return r.json()["run_id"]
 
     with core.start("--allow-side-effects"):
-        start("writes")
+        written = start("writes")
+        start("calls")
+        r = core.request("POST", f"/v1/runs/{written}/counterfactual", {"step": 0, "mutation": {}})
+        assert r.status == 202, r
         expired = start("expires")
         answered, cancelled = start("waits"), start("waits")
         paused = start("long", wait=False)
@@ -71,4 +97,7 @@ def test_every_type_that_is_built_is_emitted(tmp_path):
     assert all(len(r["payload"]["checkpoint_sha256"]) == 64 for r in records
                if r["type"] == "transition")
     assert BUILT - seen == set(), sorted(seen)
+    assert "fork_started" in seen
     assert not NOT_BUILT & seen
+    for kind in BUILT | {"fork_started"}:
+        assert query(core, kind) == [r for r in records if r["type"] == kind], kind
