@@ -109,21 +109,47 @@ static const char *escape_of(unsigned char c, char tmp[8])
 	return tmp;
 }
 
+#define EACH_BYTE(c) (0x0101010101010101ULL * (c))
+
+/* Is one of eight bytes below 0x20, a quote or a backslash? May say yes for a byte of 0x80 and
+ * above that stands after one that is; never no for one that is. */
+static bool any_escaped(const char *s)
+{
+	uint64_t w;
+	memcpy(&w, s, sizeof(w));
+	uint64_t quote = w ^ EACH_BYTE('"'), slash = w ^ EACH_BYTE('\\');
+	uint64_t hit = (w - EACH_BYTE(0x20)) & ~w;
+	hit |= (quote - EACH_BYTE(1)) & ~quote;
+	hit |= (slash - EACH_BYTE(1)) & ~slash;
+	return (hit & EACH_BYTE(0x80)) != 0;
+}
+
+void sg_buf_add_json_escaped(struct sg_buf *b, const char *s, size_t n)
+{
+	size_t from = 0, i = 0;
+	while (i < n) {
+		if (n - i >= 8 && !any_escaped(s + i)) {
+			i += 8;
+			continue;
+		}
+		for (size_t end = n - i < 8 ? n : i + 8; i < end; i++) {
+			unsigned char c = (unsigned char)s[i];
+			char tmp[8];
+			if (c >= 0x20 && c != '"' && c != '\\')
+				continue;
+			const char *esc = escape_of(c, tmp);
+			sg_buf_add(b, s + from, i - from);
+			sg_buf_adds(b, esc);
+			from = i + 1;
+		}
+	}
+	sg_buf_add(b, s + from, n - from);
+}
+
 void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n)
 {
 	sg_buf_addc(b, '"');
-	size_t from = 0;
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i];
-		char tmp[8];
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		const char *esc = escape_of(c, tmp);
-		sg_buf_add(b, s + from, i - from);
-		sg_buf_adds(b, esc);
-		from = i + 1;
-	}
-	sg_buf_add(b, s + from, n - from);
+	sg_buf_add_json_escaped(b, s, n);
 	sg_buf_addc(b, '"');
 }
 

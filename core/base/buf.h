@@ -30,6 +30,8 @@ void sg_buf_addf(struct sg_buf *b, const char *fmt, ...) __attribute__((format(p
 /* A JSON string with its quotes, minimal escapes as RFC 8785 3.2.2.2 asks (\b \t \n \f \r \" \\
  * \u00xx); s must be valid UTF-8. */
 void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n);
+/* The inside of such a string: the same without the quotes. */
+void sg_buf_add_json_escaped(struct sg_buf *b, const char *s, size_t n);
 /* Room for n more bytes at the end, or NULL when that failed; the caller then adds to len. */
 char *sg_buf_reserve(struct sg_buf *b, size_t n);
 /* Takes the bytes away from the buffer (caller frees); NULL if failed or out of memory. An empty

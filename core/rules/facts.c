@@ -103,34 +103,77 @@ int sg_facts_typed(struct sg_rules *r, const struct sg_mirror *m, const json_t *
 	return 0;
 }
 
-static int assert_field(
-	struct sg_rules *r, const struct sg_mirror *m, const json_t *v, struct sg_error *err)
+static void forget(struct sg_rules *r, struct sg_mirror *m)
 {
-	if (json_is_string(v) && json_string_length(v) > SG_RULE_STRING_MAX)
-		return too_long(m->name, json_string_length(v), err);
+	if (!m->seen)
+		return;
+	for (int i = 0; i < 2; i++)
+		AtomDeinstall(r->env, m->fields[i].type, m->fields[i].value);
+	json_decref(m->seen);
+	m->seen = NULL;
+}
+
+/* Keeps what the value became for the next step of the same run. */
+static void keep(struct sg_rules *r, struct sg_mirror *m, const json_t *v, const struct field *f)
+{
+	forget(r, m);
+	if (json_is_string(v) && json_string_length(v) > SG_RULE_SEEN_MAX)
+		return;
+	sg_autobuf text = SG_BUF_INIT(8U * SG_RULE_SEEN_MAX);
+	sg_text_field("value", &f[0], &text);
+	sg_text_field("typed", &f[1], &text);
+	m->text.limit = 16U * SG_RULE_SEEN_MAX;
+	sg_buf_reset(&m->text);
+	if (!text.failed)
+		sg_buf_add_json_escaped(&m->text, text.data, text.len);
+	if (text.failed || m->text.failed)
+		return;
+	for (int i = 0; i < 2; i++) {
+		m->fields[i] = f[i];
+		AtomInstall(r->env, f[i].type, f[i].value);
+	}
+	m->seen = json_incref((json_t *)(uintptr_t)v);
+}
+
+/* The slots value and typed of a mirrored fact. */
+static int mirror_fields(struct sg_rules *r, const struct sg_mirror *m, const json_t *v,
+	struct field ret[2], struct sg_error *err)
+{
 	sg_autobuf text = SG_BUF_INIT(64);
+	if (sg_facts_typed(r, m, v, &ret[1]) != 0)
+		return sg_error_set(
+			err, SG_EINVALID, NULL, "state field %s is not of its type", m->name);
+	ret[0] = ret[1];
+	if (m->type == SG_SLOT_STRING)
+		return 0;
 	if (m->type == SG_SLOT_FLOAT && json_is_integer(v)) {
 		json_t *real = json_real((double)json_integer_value(v));
 		sg_pystr(real, &text);
 		json_decref(real);
-	} else if (m->type != SG_SLOT_STRING) {
+	} else {
 		sg_pystr(v, &text);
+	}
+	ret[0].type = STRING;
+	ret[0].value = EnvAddSymbol(r->env, text.data ? text.data : "");
+	return 0;
+}
+
+static int assert_field(
+	struct sg_rules *r, struct sg_mirror *m, const json_t *v, struct sg_error *err)
+{
+	struct field fields[2] = {m->fields[0], m->fields[1]};
+	if (json_is_string(v) && json_string_length(v) > SG_RULE_STRING_MAX)
+		return too_long(m->name, json_string_length(v), err);
+	if (m->seen != v) {
+		int e = mirror_fields(r, m, v, fields, err);
+		if (e < 0)
+			return e;
+		keep(r, m, v, fields);
 	}
 	struct fact *f = begin(r, m->clips, err);
 	if (!f)
 		return -err->code;
-	if (sg_facts_typed(r, m, v, &f->theProposition.theFields[1]) != 0) {
-		ReturnFact(r->env, f);
-		return sg_error_set(
-			err, SG_EINVALID, NULL, "state field %s is not of its type", m->name);
-	}
-	struct field *fields = f->theProposition.theFields;
-	if (m->type == SG_SLOT_STRING) {
-		fields[0].type = STRING;
-		fields[0].value = fields[1].value;
-	} else {
-		put_text(r, f, 0, STRING, text.data ? text.data : "");
-	}
+	memcpy(f->theProposition.theFields, fields, sizeof(fields));
 	for (int i = 0; i < 6; i++) {
 		f->theProposition.theFields[2 + i].type = STRING;
 		f->theProposition.theFields[2 + i].value = r->provenance.symbols[i];
@@ -234,6 +277,15 @@ void sg_facts_drop_provenance(struct sg_rules *r)
 	sg_buf_reset(&r->provenance.text);
 }
 
+void sg_facts_forget(struct sg_rules *r)
+{
+	for (size_t i = 0; i < r->n_mirrors; i++)
+		if (r->env)
+			forget(r, &r->mirrors[i]);
+	if (r->env)
+		sg_facts_drop_provenance(r);
+}
+
 static int take_provenance(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err)
 {
 	static const char *const names[6] = {
@@ -242,13 +294,17 @@ static int take_provenance(struct sg_rules *r, const struct sg_rules_step *in, s
 	(void)snprintf(step, sizeof(step), "%lld", (long long)in->step);
 	const char *texts[6] = {"state", "mirror", in->run_id ? in->run_id : "", step, "1.0",
 		in->timestamp ? in->timestamp : ""};
+	sg_autobuf text = SG_BUF_INIT(SG_RULE_TEXT_MAX);
 	sg_facts_drop_provenance(r);
 	for (int i = 0; i < 6; i++) {
 		r->provenance.symbols[i] = EnvAddSymbol(r->env, texts[i]);
 		IncrementSymbolCount(r->provenance.symbols[i]);
-		sg_text_slot(names[i], texts[i], &r->provenance.text);
+		sg_text_slot(names[i], texts[i], &text);
 	}
-	sg_buf_addc(&r->provenance.text, ')');
+	sg_buf_addc(&text, ')');
+	if (!text.failed)
+		sg_buf_add_json_escaped(&r->provenance.text, text.data, text.len);
+	r->provenance.text.failed |= text.failed;
 	return r->provenance.text.failed ? too_long("the run's id", 0, err) : 0;
 }
 

@@ -8,11 +8,13 @@
 #include "rules/rules.h"
 #include "rules/sx.h"
 
-#define SG_RULE_TEXT_MAX 32768U	      /* bytes of one rule or other construct */
-#define SG_RULE_PACK_MAX (1U << 20)   /* bytes of a pack's rules.clp */
-#define SG_RULE_STRING_MAX (1U << 20) /* bytes of one string fact slot */
-#define SG_RULE_CAT_MAX 65536U	      /* bytes that str-cat may make */
-#define SG_RULE_OR_MAX 64	      /* rules that one rule's `or`s may multiply to */
+#define SG_RULE_TEXT_MAX 32768U	       /* bytes of one rule or other construct */
+#define SG_RULE_PACK_MAX (1U << 20)    /* bytes of a pack's rules.clp */
+#define SG_RULE_STRING_MAX (1U << 20)  /* bytes of one string fact slot */
+#define SG_RULE_CAT_MAX 65536U	       /* bytes that str-cat may make */
+#define SG_RULE_FACTS_MAX (128U << 20) /* bytes of a step's facts as text */
+#define SG_RULE_SEEN_MAX 65536U	       /* bytes of a text that a mirror keeps between steps */
+#define SG_RULE_OR_MAX 64	       /* rules that one rule's `or`s may multiply to */
 #define SG_RULE_LIGHT \
 	16			/* parts of a rule's tests; for each as many again a \
 				 * combination of facts counts once more */
@@ -61,6 +63,10 @@ struct sg_mirror {
 	char *name;
 	enum sg_slot_type type;
 	struct deftemplate *clips;
+	/* What the field's last value became: the steps of a run mostly find it unchanged. */
+	json_t *seen;		/* the value, held: a value of a state never changes in place */
+	struct field fields[2]; /* value and typed, each held with a count of ours */
+	struct sg_buf text;	/* ` (value …) (typed …)`, JSON-escaped */
 };
 
 /* An expression of a node. */
@@ -104,7 +110,7 @@ struct sg_network {
 /* The provenance of a step's mirrored facts: interned once, and as text once. */
 struct sg_provenance {
 	struct symbolHashNode *symbols[6]; /* each held with a count of ours */
-	struct sg_buf text;		   /* ` (_origin "state") … (_timestamp "…"))` */
+	struct sg_buf text; /* ` (_origin "state") … (_timestamp "…"))`, escaped */
 };
 
 struct sg_rules {
@@ -126,6 +132,7 @@ struct sg_rules {
 	int64_t cpu_from_us; /* of this thread, when the step began */
 	long memory_base;    /* bytes of the prepared environment */
 	struct sg_provenance provenance;
+	struct sg_buf facts;	  /* of the last step, as JSON */
 	struct sg_error *failure; /* where the sandbox's own functions report, during a step */
 };
 
@@ -152,13 +159,19 @@ int sg_network_late(struct sg_rules *r, struct sg_error *err);
 /* May one more fact of this template be asserted? Facts, join products, time. */
 int sg_network_admit(struct sg_rules *r, struct deftemplate *t, struct sg_error *err);
 /* text.c */
-void sg_text_fact(const struct sg_rules *r, const struct fact *f, struct sg_buf *out);
+/* The fact as a JSON string with its quotes. scratch is used up. 1: it is not UTF-8. */
+int sg_text_fact(
+	const struct sg_rules *r, const struct fact *f, struct sg_buf *scratch, struct sg_buf *out);
+/* ` (name value)` of a single-field slot. */
+void sg_text_field(const char *name, const struct field *value, struct sg_buf *out);
 /* ` (name "text")` with CLIPS's escapes. */
 void sg_text_slot(const char *name, const char *text, struct sg_buf *out);
 json_t *sg_text_slots(const struct fact *f);
 /* facts.c */
 int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_error *err);
 void sg_facts_drop_provenance(struct sg_rules *r);
+/* The environment goes: nothing kept between steps may outlive it. */
+void sg_facts_forget(struct sg_rules *r);
 int sg_facts_failed(struct sg_rules *r, struct sg_error *err);
 /* The value of a mirrored field as CLIPS holds it; 1 when it is not of the field's type. */
 int sg_facts_typed(

@@ -91,8 +91,7 @@ int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 static int prepare(struct sg_rules *r, struct sg_error *err)
 {
 	sg_network_finish(&r->network);
-	memset(r->provenance.symbols, 0,
-		sizeof(r->provenance.symbols)); /* they go with the old one */
+	sg_facts_forget(r);
 	sg_sandbox_close(r);
 	sg_buf_reset(&r->said);
 	r->failure = NULL;
@@ -117,7 +116,8 @@ int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, str
 	if (!r)
 		return sg_error_nomem(err);
 	r->said = SG_BUF_INIT(SG_RULE_ERROR_MAX);
-	r->provenance.text = SG_BUF_INIT(SG_RULE_TEXT_MAX);
+	r->provenance.text = SG_BUF_INIT(2U * SG_RULE_TEXT_MAX);
+	r->facts = SG_BUF_INIT(SG_RULE_FACTS_MAX);
 	set_limits(r, &spec->limits);
 	int e = sg_source_make(r, spec, err);
 	if (e == 0)
@@ -135,6 +135,7 @@ void sg_rules_destroy(struct sg_rules *r)
 	if (!r)
 		return;
 	sg_network_finish(&r->network);
+	sg_facts_forget(r);
 	sg_sandbox_close(r);
 	for (size_t i = 0; i < r->n_constructs; i++) {
 		free(r->constructs[i].text);
@@ -142,13 +143,16 @@ void sg_rules_destroy(struct sg_rules *r)
 		free(r->constructs[i].rule_id);
 	}
 	free(r->constructs);
-	for (size_t i = 0; i < r->n_mirrors; i++)
+	for (size_t i = 0; i < r->n_mirrors; i++) {
 		free(r->mirrors[i].name);
+		sg_buf_finish(&r->mirrors[i].text);
+	}
 	free(r->mirrors);
 	sg_computed_finish(r);
 	sg_templates_finish(&r->templates);
 	sg_buf_finish(&r->said);
 	sg_buf_finish(&r->provenance.text);
+	sg_buf_finish(&r->facts);
 	free(r);
 }
 
@@ -345,43 +349,32 @@ static int fire_all(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_er
 	return 0;
 }
 
-/* Eight bytes at a time: most facts are, and Jansson's UTF-8 check is slow. */
-static bool ascii(const char *s, size_t n)
-{
-	uint64_t all = 0, word;
-	for (; n >= sizeof(word); n -= sizeof(word), s += sizeof(word)) {
-		memcpy(&word, s, sizeof(word));
-		all |= word;
-	}
-	for (; n > 0; n--, s++)
-		all |= (unsigned char)*s;
-	return (all & 0x8080808080808080ULL) == 0;
-}
-
 static int take_facts(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_error *err)
 {
-	size_t n = 0;
 	sg_autobuf text = SG_BUF_INIT(4U * SG_RULE_STRING_MAX);
-	o->facts = json_array();
 	o->fact_indices = calloc(FactData(r->env)->NumberOfFacts + 1, sizeof(*o->fact_indices));
-	for (struct fact *f = EnvGetNextFact(r->env, NULL); f && o->facts && o->fact_indices;
-		f = EnvGetNextFact(r->env, f)) {
-		sg_buf_reset(&text);
-		sg_text_fact(r, f, &text);
+	if (!o->fact_indices)
+		return sg_error_nomem(err);
+	sg_buf_reset(&r->facts);
+	sg_buf_addc(&r->facts, '[');
+	for (struct fact *f = EnvGetNextFact(r->env, NULL); f; f = EnvGetNextFact(r->env, f)) {
+		if (o->n_facts)
+			sg_buf_addc(&r->facts, ',');
 		/* only rule code can have cut a character: kept out of the record, not made up */
-		json_t *s = ascii(text.data, text.len) ? json_stringn_nocheck(text.data, text.len)
-						       : json_stringn(text.data, text.len);
-		if (!s) {
+		if (sg_text_fact(r, f, &text, &r->facts) != 0) {
 			r->dirty = true;
 			return sg_error_set(err, SG_EINVALID, "rule-error",
 				"a fact %s is not UTF-8 text",
 				ValueToString(f->whichDeftemplate->header.name));
 		}
-		o->fact_indices[n++] = f->factIndex;
-		if (json_array_append_new(o->facts, s) < 0)
-			return sg_error_nomem(err);
+		o->fact_indices[o->n_facts++] = f->factIndex;
 	}
-	return o->facts && o->fact_indices ? 0 : sg_error_nomem(err);
+	sg_buf_addc(&r->facts, ']');
+	if (r->facts.failed)
+		return sg_error_set(err, SG_ELIMIT, "rule-facts",
+			"the facts of one step are more than %u bytes of text", SG_RULE_FACTS_MAX);
+	o->facts = r->facts.data;
+	return 0;
 }
 
 static int run_step(struct sg_rules *r, const struct sg_rules_step *in, struct sg_rules_outcome *o,
@@ -444,7 +437,6 @@ void sg_rules_outcome_finish(struct sg_rules_outcome *o)
 	}
 	free(o->firings);
 	free(o->fact_indices);
-	json_decref(o->facts);
 	json_decref(o->agenda);
 	*o = (struct sg_rules_outcome){0};
 }

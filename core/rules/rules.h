@@ -133,7 +133,10 @@ struct sg_firing {
 struct sg_rules_outcome {
 	struct sg_firing *firings;
 	size_t n_firings;
-	json_t *facts; /* array of strings: every fact after the run, CLIPS text form, in order */
+	/* canonical JSON array of strings: every fact after the run, CLIPS text form, in order; the
+	 * environment's, until its next step */
+	const char *facts;
+	size_t n_facts;
 	int64_t *fact_indices; /* the N of f-N of each of these, owned */
 	json_t *agenda; /* with explain: array of {rule, matched, fired}, what was activated before
 			   the first firing, in agenda order; else NULL */

@@ -60,49 +60,94 @@ void sg_text_slot(const char *name, const char *text, struct sg_buf *out)
 	sg_buf_addc(out, ')');
 }
 
-/* A mirrored fact of this step: its last six slots are the step's provenance. */
-static bool has_provenance(const struct sg_rules *r, const struct fact *f)
+void sg_text_field(const char *name, const struct field *value, struct sg_buf *out)
 {
-	if (f->whichDeftemplate->numberOfSlots != 8 || !r->provenance.text.len)
-		return false;
-	for (int i = 0; i < 6; i++)
-		if (f->theProposition.theFields[2 + i].value != r->provenance.symbols[i])
-			return false;
-	return true;
+	sg_buf_adds(out, " (");
+	sg_buf_adds(out, name);
+	sg_buf_addc(out, ' ');
+	add_value(out, value->type, value->value);
+	sg_buf_addc(out, ')');
 }
 
-void sg_text_fact(const struct sg_rules *r, const struct fact *f, struct sg_buf *out)
+/* A mirrored fact of this step as it was asserted, whose text is kept; NULL for any other. */
+static const struct sg_mirror *kept_mirror(const struct sg_rules *r, const struct fact *f)
+{
+	const struct field *field = f->theProposition.theFields;
+	const struct sg_mirror *m = r->mirrors, *end = m + r->n_mirrors;
+	while (m < end && m->clips != f->whichDeftemplate)
+		m++;
+	if (m == end || !m->seen || !r->provenance.text.len)
+		return NULL;
+	for (int i = 0; i < 2; i++)
+		if (field[i].value != m->fields[i].value || field[i].type != m->fields[i].type)
+			return NULL;
+	for (int i = 0; i < 6; i++)
+		if (field[2 + i].value != r->provenance.symbols[i])
+			return NULL;
+	return m;
+}
+
+static void add_fact(const struct fact *f, struct sg_buf *out)
 {
 	const struct field *field = f->theProposition.theFields;
 	sg_buf_addc(out, '(');
 	sg_buf_adds(out, ValueToString(f->whichDeftemplate->header.name));
-	if (f->whichDeftemplate->implied) {
+	if (f->whichDeftemplate->implied)
 		add_multifield(out, field->value);
-		sg_buf_addc(out, ')');
-		return;
-	}
-	if (has_provenance(r, f)) {
-		sg_buf_adds(out, " (value ");
-		add_value(out, field[0].type, field[0].value);
-		sg_buf_adds(out, ") (typed ");
-		add_value(out, field[1].type, field[1].value);
-		sg_buf_addc(out, ')');
-		sg_buf_add(out, r->provenance.text.data, r->provenance.text.len);
-		return;
-	}
 	for (const struct templateSlot *s = f->whichDeftemplate->slotList; s;
 		s = s->next, field++) {
+		if (!s->multislot) {
+			sg_text_field(ValueToString(s->slotName), field, out);
+			continue;
+		}
 		sg_buf_adds(out, " (");
 		sg_buf_adds(out, ValueToString(s->slotName));
-		if (s->multislot) {
-			add_multifield(out, field->value);
-		} else {
-			sg_buf_addc(out, ' ');
-			add_value(out, field->type, field->value);
-		}
+		add_multifield(out, field->value);
 		sg_buf_addc(out, ')');
 	}
 	sg_buf_addc(out, ')');
+}
+
+/* Eight bytes at a time: most facts are, and Jansson's UTF-8 check is slow. */
+static bool ascii(const char *s, size_t n)
+{
+	uint64_t all = 0, word;
+	for (; n >= sizeof(word); n -= sizeof(word), s += sizeof(word)) {
+		memcpy(&word, s, sizeof(word));
+		all |= word;
+	}
+	for (; n > 0; n--, s++)
+		all |= (unsigned char)*s;
+	return (all & 0x8080808080808080ULL) == 0;
+}
+
+static bool utf8(const char *s, size_t n)
+{
+	if (ascii(s, n))
+		return true;
+	json_t *checked = json_stringn(s, n);
+	json_decref(checked);
+	return checked != NULL;
+}
+
+int sg_text_fact(
+	const struct sg_rules *r, const struct fact *f, struct sg_buf *scratch, struct sg_buf *out)
+{
+	const struct sg_mirror *m = kept_mirror(r, f);
+	if (m) {
+		sg_buf_add(out, "\"(", 2);
+		sg_buf_add_json_escaped(out, m->name, strlen(m->name));
+		sg_buf_add(out, m->text.data, m->text.len);
+		sg_buf_add(out, r->provenance.text.data, r->provenance.text.len);
+		sg_buf_addc(out, '"');
+		return 0;
+	}
+	sg_buf_reset(scratch);
+	add_fact(f, scratch);
+	if (!scratch->data || !utf8(scratch->data, scratch->len))
+		return 1;
+	sg_buf_add_json_string(out, scratch->data, scratch->len);
+	return 0;
 }
 
 static json_t *value_json(int type, const void *value)

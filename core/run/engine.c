@@ -141,7 +141,6 @@ static struct sg_engine *make_engine(const struct sg_engine_options *o)
 	TAILQ_INIT(&e->out);
 	e->jobs_done_tail = &e->jobs_done;
 	e->scratch = SG_BUF_INIT(32U << 20);
-	e->facts_buf = SG_BUF_INIT(32U << 20);
 	(void)pthread_mutex_init(&e->jobs_lock, NULL);
 	set_limits(e, o);
 	set_runtime_hash(e);
@@ -238,7 +237,6 @@ void sg_engine_destroy(struct sg_engine *e)
 	sg_tools_destroy(e->no_tools);
 	free(e->timers);
 	sg_buf_finish(&e->scratch);
-	sg_buf_finish(&e->facts_buf);
 	sg_audit_close(e->writer.audit);
 	sg_store_close(e->store);
 	if (e->event_fd >= 0)

@@ -332,7 +332,7 @@ struct sg_engine {
 	struct offload *offload_all, *offload_waiting, **offload_waiting_tail;
 	size_t n_offload;				   /* threads */
 	struct offload *offload_done, **offload_done_tail; /* under jobs_lock */
-	struct sg_buf scratch, facts_buf;
+	struct sg_buf scratch;
 	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
 	struct sg_replayer *replayer; /* of sg_engine_replay; NULL until the first */
 	struct sg_engine_stats stats;

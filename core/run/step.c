@@ -264,7 +264,6 @@ static int conclude(
 	struct step *s, bool halt, const struct sg_rules_outcome *o, struct sg_error *err)
 {
 	struct run *r = s->run;
-	struct sg_engine *e = r->engine;
 	sg_autobuf action = SG_BUF_INIT(1U << 20);
 	int rc = sg_decide(r->f.graph, o, &s->d, err);
 	if (rc < 0)
@@ -275,14 +274,11 @@ static int conclude(
 		s->reason = s->d.action->reason;
 	s->rule_id = s->d.rule_id;
 	rc = sg_decision_json(&s->d, &action, err);
-	sg_buf_reset(&e->facts_buf);
-	if (rc == 0)
-		rc = sg_json_canonical(o->facts, &e->facts_buf, err);
 	if (rc == 0)
 		rc = sg_carried_apply(r, r->f.graph, o, s->ts_us, err);
 	if (rc < 0)
 		return rc;
-	s->facts = e->facts_buf.data;
+	s->facts = o->facts;
 	s->action = action.len ? action.data : NULL;
 	s->to_node = target_of(s, r->f.node);
 	rc = sg_step_commit(s, err);
