@@ -172,6 +172,8 @@ void sg_route_resume(struct sg_call *c);
 void sg_route_replay(struct sg_call *c);
 void sg_route_counterfactual(struct sg_call *c);
 void sg_route_stream(struct sg_call *c);
+void sg_route_run_artifacts(struct sg_call *c);
+void sg_route_artifact(struct sg_call *c);
 void sg_route_metrics(struct sg_call *c);
 void sg_route_openapi(struct sg_call *c);
 void sg_route_embeddings(struct sg_call *c);

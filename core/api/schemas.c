@@ -112,6 +112,18 @@ const struct sg_component sg_components[] = {
 		"\""
 		"type\":\"string\",\"minLength\":64,\"maxLength\":64}},\"additionalProperties\""
 		":false}}"},
+	{"Artifacts", "{\"type\":\"array\",\"items\":{\"type\":\"object\","
+		      "\"required\":[\"artifact_id\",\"content_hash\",\"content_type\","
+		      "\"created_at\",\"metadata\",\"name\",\"run_id\",\"size\",\"step\"],"
+		      "\"properties\":{\"artifact_id\":{\"type\":\"string\",\"minLength\":32,"
+		      "\"maxLength\":32},\"content_hash\":{\"type\":\"string\","
+		      "\"minLength\":64,\"maxLength\":64},"
+		      "\"content_type\":{\"type\":\"string\"},"
+		      "\"created_at\":{\"type\":\"string\",\"format\":\"date-time\"},"
+		      "\"metadata\":{\"type\":\"object\"},\"name\":{\"type\":\"string\"},"
+		      "\"run_id\":{\"type\":\"string\"},\"size\":{\"type\":\"integer\","
+		      "\"minimum\":0},\"step\":{\"type\":\"integer\",\"minimum\":0}},"
+		      "\"additionalProperties\":false}}"},
 	{"Embeddings",
 		"{\"type\":\"object\",\"required\":[\"object\",\"data\",\"model\",\"model_sha256\","
 		"\""

@@ -51,9 +51,11 @@ static void answer(void *ctx, const struct sg_response *r)
 	req->res.status = r->status;
 	req->res.reason = reason_of(r->status);
 	req->res.content_length = r->body_len;
-	if (r->content_type)
+	if (r->content_type) {
+		h2o_iovec_t type = h2o_strdup(&req->pool, r->content_type, SIZE_MAX);
 		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
-			r->content_type, strlen(r->content_type));
+			type.base, type.len);
+	}
 	for (size_t i = 0; i < r->n_headers; i++)
 		add_header(req, r->headers[i].name, r->headers[i].value);
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL,

@@ -319,6 +319,22 @@ void sg_run_view_finish(struct sg_run_view *v)
 	json_decref(v->path);
 }
 
+int sg_engine_artifacts(
+	struct sg_engine *e, const char *run_id, json_t **ret_refs, struct sg_error *err)
+{
+	if (find(e, run_id) < 0)
+		return not_found(err, "run", run_id);
+	*ret_refs = json_array();
+	return 0;
+}
+
+int sg_engine_artifact(struct sg_engine *e, const char *artifact_id, json_t **ret_refs,
+	char **ret_data, size_t *ret_n, struct sg_error *err)
+{
+	(void)e, (void)ret_refs, (void)ret_data, (void)ret_n;
+	return not_found(err, "artifact", artifact_id);
+}
+
 static bool passes(const struct sg_run_row *r, const struct sg_run_filter *f)
 {
 	return (f->status == -1 || f->status == (int)r->status) &&
