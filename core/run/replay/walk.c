@@ -427,6 +427,8 @@ static int make_graph(struct sg_engine *e, const struct sg_recorded_graph *g, st
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *graph = NULL;
+	/* No store is asked: what they answered is in the record. */
+	const struct sg_graph_limits limits = {.any_store = true};
 	struct sg_mounts *mounts = NULL;
 	sg_autofree const char **texts = calloc(g->n_packs + 1, sizeof(*texts));
 	sg_autofree size_t *lens = calloc(g->n_packs + 1, sizeof(*lens));
@@ -439,7 +441,7 @@ static int make_graph(struct sg_engine *e, const struct sg_recorded_graph *g, st
 	int rc = sg_mounts_from_stored(&mounts, texts, lens, g->n_packs, err);
 	if (rc == 0)
 		rc = sg_graph_load_text(&graph, "stored graph", g->document.data, g->document.len,
-			kinds, sg_run_kinds(kinds), NULL, err);
+			kinds, sg_run_kinds(kinds), &limits, err);
 	const struct sg_mounts *own = e->mounts;
 	e->mounts = mounts;
 	if (rc == 0)
@@ -507,6 +509,8 @@ int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *re
 {
 	const struct sg_recorded_graph *g = sg_recording_graph(rec, rec->row.graph_hash);
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	/* No store is asked: what they answered is in the record. */
+	const struct sg_graph_limits limits = {.any_store = true};
 	struct sg_graph *graph = NULL;
 	struct prepared *p = NULL;
 	json_auto_t *document = NULL;
@@ -520,7 +524,7 @@ int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *re
 		rc = sg_json_canonical(document, &text, err);
 	if (rc == 0)
 		rc = sg_graph_load_text(&graph, "stored graph", text.data, text.len, kinds,
-			sg_run_kinds(kinds), NULL, err);
+			sg_run_kinds(kinds), &limits, err);
 	if (rc == 0)
 		rc = sg_prepared_make(&p, e, graph, "", err);
 	if (rc < 0)
