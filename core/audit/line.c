@@ -5,24 +5,7 @@
 #include "audit/internal.h"
 #include "base/clock.h"
 #include "base/json.h"
-
-/* Bytes of the UTF-8 sequence at s, 0 when it is none (RFC 3629). */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-	if (s[0] < 0x80)
-		return 1;
-	size_t len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || len > n)
-		return 0;
-	unsigned lo = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned hi = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
-	if (s[1] < lo || s[1] > hi)
-		return 0;
-	for (size_t i = 2; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
+#include "base/utf8.h"
 
 /* A JSON string of whatever bytes: what is not UTF-8 becomes U+FFFD, so that a hostile name can
  * never make a line unreadable. NULL is null. */
@@ -34,7 +17,7 @@ static void add_string(struct sg_buf *b, const char *s)
 	}
 	size_t n = strlen(s), good = 0;
 	for (size_t step; good < n; good += step) {
-		step = utf8_length((const unsigned char *)s + good, n - good);
+		step = sg_utf8_length(s + good, n - good);
 		if (step == 0)
 			break;
 	}
@@ -44,7 +27,7 @@ static void add_string(struct sg_buf *b, const char *s)
 	}
 	sg_autobuf clean = SG_BUF_INIT(SG_AUDIT_LINE_MAX);
 	for (size_t i = 0, step; i < n; i += step) {
-		step = utf8_length((const unsigned char *)s + i, n - i);
+		step = sg_utf8_length(s + i, n - i);
 		if (step)
 			sg_buf_add(&clean, s + i, step);
 		else

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const char *const code_names[] = {
 	[0] = "ok",
 	[SG_EINVALID] = "invalid",
@@ -40,6 +42,7 @@ static int set_va(
 	err->code = (int)code;
 	(void)snprintf(err->kind, sizeof(err->kind), "%s", kind ? kind : sg_code_name((int)code));
 	(void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	sg_utf8_mend(err->text);
 	return -(int)code;
 }
 
@@ -82,6 +85,7 @@ int sg_error_prefix(struct sg_error *err, const char *fmt, ...)
 	va_end(ap);
 	size_t n = strlen(err->text);
 	(void)snprintf(err->text + n, sizeof(err->text) - n, ": %s", old);
+	sg_utf8_mend(err->text);
 	return -err->code;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "evidence/evidence.h"
 
 __attribute__((format(printf, 3, 4))) static int refuse(
@@ -17,6 +18,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(
 	va_start(ap, fmt);
 	(void)vsnprintf(r->text, sizeof(r->text), fmt, ap);
 	va_end(ap);
+	sg_utf8_mend(r->text);
 	return 1;
 }
 

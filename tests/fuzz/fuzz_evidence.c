@@ -19,7 +19,7 @@ static void check(const struct sg_evidence_content *c, const uint8_t *key, size_
 {
 	const struct sg_engine_options o = {0};
 	struct sg_replayer *p = NULL;
-	struct sg_evidence_report rep;
+	struct sg_evidence_report rep = {.replay = {.identical = true}};
 	struct sg_error err = {0};
 	if (sg_replayer_create(&p, &o, &err) < 0)
 		abort();
@@ -28,6 +28,11 @@ static void check(const struct sg_evidence_content *c, const uint8_t *key, size_
 		abort();
 	if (r == 0 && rep.verified && n_keys && !rep.pinned)
 		abort();
+	json_t *text = json_string(rep.text), *told = sg_replay_json(c->rec, &rep.replay);
+	if (r == 0 && (!text || (rep.replay.axis && !told)))
+		abort();
+	json_decref(text);
+	json_decref(told);
 	sg_replayer_destroy(p);
 }
 

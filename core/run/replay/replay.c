@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "run/replay/walk.h"
 
 struct sg_replayer {
@@ -408,6 +409,7 @@ static void conclude(struct compare *c, const struct sg_recording *rec)
 			"%.12s…)",
 			r->recorded_runtime, r->runtime);
 	}
+	sg_utf8_mend(r->text);
 }
 
 /* Which of this version's kernels recorded it is not a difference of the version. */

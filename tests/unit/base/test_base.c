@@ -24,6 +24,16 @@ static void error_carries_kind_text_and_code(void **state)
 	assert_int_equal(sg_error_set(NULL, SG_EIO, NULL, "unheard"), -SG_EIO);
 }
 
+static void an_error_is_utf8_wherever_it_was_cut(void **state)
+{
+	(void)state;
+	struct sg_error err = {0};
+	(void)sg_error_set(&err, SG_EIO, NULL, "%.3s, %.4s", "a\u00e9\u00e9", "a\u00e9\u00e9");
+	assert_string_equal(err.text, "a\u00e9, a\u00e9?");
+	(void)sg_error_set(&err, SG_EIO, NULL, "\xff\xc0\xaf\xf0\x9f\x98");
+	assert_string_equal(err.text, "??????");
+}
+
 static void buffer_stops_at_its_limit(void **state)
 {
 	(void)state;
@@ -93,6 +103,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(error_carries_kind_text_and_code),
+		cmocka_unit_test(an_error_is_utf8_wherever_it_was_cut),
 		cmocka_unit_test(buffer_stops_at_its_limit),
 		cmocka_unit_test(json_strings_are_escaped_as_rfc8785_asks),
 		cmocka_unit_test(sha256_matches_fips_vectors),
