@@ -208,7 +208,7 @@ def test_weights_or_tokenizer_missing(site):
     model.mkdir(parents=True)
     site.more = f'[model]\nhf_home = "{models}"\n'
     serve_refused(site, "LocalEntryNotFoundError: weights not staged: no model.safetensors in")
-    (model / "model.safetensors").write_bytes(b"not the pinned weights")
+    shutil.copy(os.path.join(os.environ["SG_MODEL_DIR"], "model.safetensors"), model)
     serve_refused(site, "LocalEntryNotFoundError: weights not staged: there is no")
     site.more = ""
     serve_refused(site, "LocalEntryNotFoundError: weights not staged", env={
