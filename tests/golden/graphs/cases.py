@@ -406,7 +406,7 @@ CANNOT = [
     Case(
         "tests/fixtures/skills/rag/example.yaml",
         HEAD + "nodes: [{id: retrieve, kind: retrieval}, {id: assemble, kind: halt}]\n",
-        refused='kind "retrieval" belongs to the Python original',
+        refused='retrieval: required property "stores" is missing',
         why="the original's stores",
     ),
     Case(
