@@ -59,7 +59,7 @@ CORPUS = {
     'names that begin like ours': [R, M, M, R],
     'names that read like ours': [R, M, M, R],
     'names that read like ours: X.Client.Cert.Subject': [T, M, T, R],
-    'names that read like ours: X.Client.Cert.Subject': [T, M, T, R],
+    'names that read like ours: X-Client.Cert-Subject': [T, M, T, R],
     'names that read like ours: X-Client-Cert*Subject': [T, M, T, R],
     'names of other proxies': [R, M, M, R],
     'repeated': [R, R, T, R],
