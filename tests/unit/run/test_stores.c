@@ -352,6 +352,7 @@ static void a_bad_delta_fails_its_step_and_writes_nothing(void **state)
 	for (size_t i = 0; i < SG_ARRAY_LEN(rows); i++) {
 		(void)snprintf(deltas, sizeof(deltas), "%s,%s", ADD("x", "1"), rows[i].deltas);
 		json_auto_t *st = learn(e, deltas, &s, run_id);
+		assert_non_null(st);
 		assert_int_equal(s.status, SG_RUN_FAILED);
 		if (!strstr(s.error_class, rows[i].class) || !strstr(s.cause, rows[i].says))
 			fail_msg("%zu: %s: %s", i, s.error_class, s.cause);
