@@ -112,14 +112,17 @@ static const struct sg_route *find_route(struct sg_call *c, char *ret_allow, siz
 	ret_allow[0] = '\0';
 	for (size_t i = 0; i < sg_n_routes; i++) {
 		const struct sg_route *r = &sg_routes[i];
-		if (!fits(r->path, c->req->path, c->run_id, sizeof(c->run_id)))
+		if (!fits(r->path, c->req->path, c->path_id, sizeof(c->path_id)))
 			continue;
-		if (same_method(r->method, c->req->method))
+		if (same_method(r->method, c->req->method)) {
+			if (strstr(r->path, "{run_id}"))
+				memcpy(c->run_id, c->path_id, sizeof(c->run_id));
 			return r;
+		}
 		int k = snprintf(ret_allow + n, size - n, "%s%s", n ? ", " : "", r->method);
 		n += k > 0 && (size_t)k < size - n ? (size_t)k : 0;
 	}
-	c->run_id[0] = '\0';
+	c->path_id[0] = '\0';
 	return NULL;
 }
 

@@ -93,17 +93,15 @@ void sg_route_artifact(struct sg_call *c)
 	struct sg_error err;
 	json_auto_t *refs = NULL;
 	sg_autofree char *data = NULL;
-	char id[sizeof(c->run_id)], detail[128];
+	char detail[128];
 	size_t n = 0;
-	memcpy(id, c->run_id, sizeof(id));
-	*c->run_id = '\0'; /* the record names a run, or none */
-	if (sg_engine_artifact(c->api->engine, id, &refs, &data, &n, &err) < 0) {
+	if (sg_engine_artifact(c->api->engine, c->path_id, &refs, &data, &n, &err) < 0) {
 		sg_call_error(c, &err);
 		return;
 	}
 	const json_t *ref = visible(c, refs);
 	if (!ref) {
-		(void)snprintf(detail, sizeof(detail), "artifact '%s' not found", id);
+		(void)snprintf(detail, sizeof(detail), "artifact '%s' not found", c->path_id);
 		sg_call_refuse(c, 404, "denied", "artifact_not_visible", detail);
 		return;
 	}

@@ -76,7 +76,8 @@ struct sg_call {
 	const struct sg_identity *id;
 	json_t *body;		      /* owned; validated, NULL when the route takes none */
 	struct sg_query_value *query; /* one for each of route->query, owned */
-	char run_id[64];	      /* the {…} of the path */
+	char path_id[64];	      /* the {…} of the path */
+	char run_id[64];	      /* the run that it is about, "" = none: what is recorded */
 	/* kept */
 	char *actor;
 	int64_t deadline_us; /* monotonic; 0 = answers when accepted */

@@ -269,7 +269,7 @@ const char *sg_request_header(const struct sg_request *r, const char *name)
 bool sg_identity_has(const struct sg_identity *id, const char *capability)
 {
 	for (size_t i = 0; i < id->n_capabilities; i++)
-		if (strcmp(id->capabilities[i], capability) == 0)
+		if (sg_capability_covers(id->capabilities[i], capability))
 			return true;
 	return false;
 }

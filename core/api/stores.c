@@ -16,10 +16,8 @@
 static bool may(const struct sg_call *c, const char *store, const char *what, char *ret_capability,
 	size_t size)
 {
-	char any[16];
 	(void)snprintf(ret_capability, size, "db.%s:%s", store, what);
-	(void)snprintf(any, sizeof(any), "db.*:%s", what);
-	return sg_identity_has(c->id, ret_capability) || sg_identity_has(c->id, any);
+	return sg_identity_has(c->id, ret_capability);
 }
 
 bool sg_call_may_run(struct sg_call *c, const char *graph_id)
@@ -36,13 +34,7 @@ bool sg_call_may_run(struct sg_call *c, const char *graph_id)
 		const char *need = json_string_value(one);
 		if (sg_identity_has(c->id, need))
 			continue;
-		bool store = strncmp(need, "db.", 3) == 0;
-		const char *colon = strrchr(need, ':');
-		if (store &&
-			sg_identity_has(c->id,
-				colon && strcmp(colon, ":write") == 0 ? "db.*:write" : "db.*:read"))
-			continue;
-		if (!store && c->api->config->profile != SG_PROFILE_CLEARED)
+		if (strncmp(need, "db.", 3) != 0 && c->api->config->profile != SG_PROFILE_CLEARED)
 			continue; /* a tool's: what they are called is the operator's */
 		sg_call_deny(c, need);
 		return false;
@@ -54,7 +46,7 @@ bool sg_call_may_run(struct sg_call *c, const char *graph_id)
 static bool allowed(struct sg_call *c, const char *what)
 {
 	char capability[96];
-	if (may(c, c->run_id, what, capability, sizeof(capability)))
+	if (may(c, c->path_id, what, capability, sizeof(capability)))
 		return true;
 	sg_call_deny(c, capability);
 	return false;
@@ -91,7 +83,7 @@ void sg_route_store(struct sg_call *c)
 	struct sg_error err;
 	if (!allowed(c, "read"))
 		return;
-	if (sg_engine_stores(c->api->engine, c->run_id, &s, &err) < 0 ||
+	if (sg_engine_stores(c->api->engine, c->path_id, &s, &err) < 0 ||
 		sg_json_canonical(s, &b, &err) < 0) {
 		sg_call_error(c, &err);
 		return;
@@ -122,7 +114,7 @@ void sg_route_documents(struct sg_call *c)
 	const struct sg_caller who = {.actor = c->id->actor, .trigger_source = "http"};
 	if (!allowed(c, "write"))
 		return;
-	if (sg_engine_documents(c->api->engine, c->run_id, json_object_get(c->body, "documents"),
+	if (sg_engine_documents(c->api->engine, c->path_id, json_object_get(c->body, "documents"),
 		    json_object_get(c->body, "delete"), &who, written, c, &err) < 0)
 		sg_call_error(c, &err);
 }
@@ -152,7 +144,7 @@ void sg_route_search(struct sg_call *c)
 	struct sg_error err = {0};
 	const json_t *text = json_object_get(c->body, "query"), *k = json_object_get(c->body, "k");
 	const char *mode = json_string_value(json_object_get(c->body, "mode"));
-	struct sg_know_query q = {.store = c->run_id,
+	struct sg_know_query q = {.store = c->path_id,
 		.mode = SG_KNOW_MODE_BEST,
 		.text = json_string_value(text),
 		.text_len = json_string_length(text),

@@ -53,6 +53,13 @@ void sg_route_triggers(struct sg_call *c)
 	sg_call_json(c, 200, &b);
 }
 
+/* The run that a request fired is what its record names. */
+static void fired(struct sg_call *c, const char *run_id)
+{
+	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", run_id);
+	sg_call_note_trace(c);
+}
+
 static void accepted(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
 {
 	struct sg_call *c = ctx;
@@ -90,9 +97,12 @@ static void fire_webhook(struct sg_call *c, size_t i, const struct sg_trigger_in
 		sg_call_error(c, &err);
 	else if (r == 1)
 		sg_call_refuse(c, 409, "refused", "duplicate_nonce", "duplicate_nonce");
+	else
+		fired(c, run_id);
 }
 
-static void fire_manual(struct sg_call *c, size_t i)
+/* As POST /v1/runs of that graph would be allowed, or not. */
+static void fire_manual(struct sg_call *c, size_t i, const struct sg_trigger_info *g)
 {
 	struct sg_error err;
 	char run_id[SG_RUN_ID_TEXT];
@@ -100,19 +110,21 @@ static void fire_manual(struct sg_call *c, size_t i)
 		sg_call_deny(c, "runs:start");
 		return;
 	}
-	if (!sg_call_parse_body(c))
+	if (!sg_call_may_run(c, g->graph_id) || !sg_call_parse_body(c))
 		return;
 	int r = sg_triggers_fire(
-		c->api->triggers, i, c->body, c->id->actor, NULL, accepted, c, run_id, &err);
+		c->api->triggers, i, c->body, c->id->actor, accepted, c, run_id, &err);
 	if (r < 0)
 		sg_call_error(c, &err);
+	else
+		fired(c, run_id);
 }
 
 void sg_route_fire_trigger(struct sg_call *c)
 {
 	struct sg_trigger_info g;
 	struct sg_triggers *t = c->api->triggers;
-	int i = t ? sg_triggers_find(t, c->run_id) : -1;
+	int i = t ? sg_triggers_find(t, c->path_id) : -1;
 	if (i >= 0)
 		sg_triggers_get(t, (size_t)i, &g);
 	if (i < 0)
@@ -122,5 +134,5 @@ void sg_route_fire_trigger(struct sg_call *c)
 	else if (g.kind == SG_TRIGGER_WEBHOOK)
 		fire_webhook(c, (size_t)i, &g);
 	else
-		fire_manual(c, (size_t)i);
+		fire_manual(c, (size_t)i, &g);
 }

@@ -76,6 +76,10 @@ struct sg_config {
 	void *origins; /* where each value came from */
 };
 
+/* Does a granted capability cover a needed one? The same; or "db.*:read" for any "db.<name>:read",
+ * and likewise for write. */
+bool sg_capability_covers(const char *granted, const char *need);
+
 /* Puts "file:line:column" of an RFC 6901 pointer into the file before the error's text; returns the
  * error's code. */
 int sg_config_locate(const struct sg_config *c, const char *pointer, struct sg_error *err);

@@ -17,6 +17,15 @@ static const char grant_schema[] =
 	"\"capabilities\":{\"type\":\"array\",\"minItems\":1,"
 	"\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":128}}}}";
 
+bool sg_capability_covers(const char *granted, const char *need)
+{
+	if (strcmp(granted, need) == 0)
+		return true;
+	const char *what = strrchr(need, ':');
+	return what && strncmp(need, "db.", 3) == 0 && strncmp(granted, "db.*", 4) == 0 &&
+	       strcmp(granted + 4, what) == 0;
+}
+
 static bool capability_form(const char *text)
 {
 	return text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_:.*-")] == '\0';

@@ -53,6 +53,10 @@ static int check_fixed(
 		what = "tls_cert (opening or closing the direct door)";
 	else if (!same_section(now, then, "trigger"))
 		what = "[[trigger]]";
+	else if (!same_section(now, then, "tool"))
+		what = "[[tool]]";
+	else if (!same_section(now, then, "store"))
+		what = "[[store]]";
 	return what ? sg_error_set(err, SG_EREFUSED, NULL, "%s changed: needs a restart", what) : 0;
 }
 

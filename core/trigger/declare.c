@@ -88,22 +88,40 @@ static int check_graph(struct sg_engine *e, const char *graph_id, struct sg_erro
 		near ? near : "", near ? "\"?" : "");
 }
 
-/* Under cleared nothing is granted that is not written down; a person's own grants hold for manual.
- */
-static int check_grant(
-	enum sg_trigger_kind kind, const json_t *d, const struct sg_config *c, struct sg_error *err)
+static bool granted(const json_t *list, const char *need)
 {
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (sg_capability_covers(json_string_value(json_array_get(list, i)), need))
+			return true;
+	return false;
+}
+
+/* Under cleared nothing is granted that is not written down: to start runs, and what the graph
+ * needs of stores and tools. A person's own grants hold for manual. */
+static int check_grant(struct sg_engine *e, const struct trigger *g, const json_t *d,
+	const struct sg_config *c, struct sg_error *err)
+{
+	json_auto_t *needs = NULL;
+	size_t i;
+	const json_t *need;
 	const json_t *list = json_object_get(d, "capabilities");
-	if (kind == SG_TRIGGER_MANUAL && list)
+	if (g->kind == SG_TRIGGER_MANUAL && list)
 		return sg_error_set(err, SG_EINVALID, NULL,
 			"capabilities: a manual trigger acts with those of the person");
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (strcmp(json_string_value(json_array_get(list, i)), "runs:start") == 0)
-			return 0;
-	if (kind == SG_TRIGGER_MANUAL || c->profile != SG_PROFILE_CLEARED)
+	if (g->kind == SG_TRIGGER_MANUAL || c->profile != SG_PROFILE_CLEARED)
 		return 0;
-	return sg_error_set(err, SG_EREFUSED, NULL,
-		"under cleared a trigger needs capabilities = [\"runs:start\"]");
+	if (!granted(list, "runs:start"))
+		return sg_error_set(err, SG_EREFUSED, NULL,
+			"under cleared a trigger needs capabilities = [\"runs:start\"]");
+	int r = sg_engine_needs(e, g->graph_id, &needs, err);
+	json_array_foreach (needs, i, need)
+		if (!granted(list, json_string_value(need)))
+			return sg_error_set(err, SG_EREFUSED, NULL,
+				"under cleared a trigger of graph %.128s needs \"%.128s\" among "
+				"its "
+				"capabilities",
+				g->graph_id, json_string_value(need));
+	return r;
 }
 
 /* The file's bytes, but for the line's end. */
@@ -159,7 +177,7 @@ int sg_trigger_declare(struct sg_triggers *t, struct trigger *g, const json_t *d
 	if (r == 0)
 		r = check_graph(t->engine, g->graph_id, err);
 	if (r == 0)
-		r = check_grant(g->kind, d, c, err);
+		r = check_grant(t->engine, g, d, c, err);
 	if (r == 0 && g->kind == SG_TRIGGER_CRON)
 		r = sg_cron_parse(g->schedule, &g->cron, err);
 	if (r == 0 && g->kind == SG_TRIGGER_WEBHOOK)

@@ -177,7 +177,7 @@ static int catch_up(struct sg_triggers *t, struct trigger *g, int64_t until, str
 		record(t, g, "missed", NULL, ticks[0],
 			json_pack("{s:s, s:I, s:b}", "policy", sg_trigger_missed[g->missed],
 				"ticks", (json_int_t)(n - run), "more", n > SG_TRIGGER_MAX_MISSED));
-	return settle(t, g, ticks[0], err);
+	return run ? 0 : settle(t, g, ticks[0], err);
 }
 
 static int begin_one(struct sg_triggers *t, struct trigger *g, int64_t now, struct sg_error *err)
@@ -188,8 +188,12 @@ static int begin_one(struct sg_triggers *t, struct trigger *g, int64_t now, stru
 	int r = sg_engine_note_get(t->engine, name, text, sizeof(text), err);
 	if (r < 0)
 		return r;
-	if (r > 0 || sg_time_parse(text, strlen(text), &us) < 0)
-		return settle(t, g, now, err); /* its time begins now */
+	if (r > 0 || sg_time_parse(text, strlen(text), &us) < 0) {
+		/* Its time begins now, also when that cannot be noted yet. */
+		g->last = now;
+		g->next = sg_cron_next(&g->cron, now);
+		return settle(t, g, now, err);
+	}
 	g->last = us / 1000000;
 	g->next = sg_cron_next(&g->cron, g->last);
 	return catch_up(t, g, now, err);

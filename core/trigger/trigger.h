@@ -70,9 +70,8 @@ int sg_triggers_verify(const struct sg_triggers *t, size_t i, const char *timest
 int sg_triggers_deliver(struct sg_triggers *t, size_t i, const char *timestamp,
 	const char *signature, const json_t *params, const char *by, sg_run_callback accepted,
 	void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
-/* A manual trigger, fired by actor; key as sg_engine_start. */
+/* A manual trigger, fired by actor. */
 int sg_triggers_fire(struct sg_triggers *t, size_t i, const json_t *params, const char *actor,
-	const char *key, sg_run_callback accepted, void *ctx, char ret_run_id[SG_RUN_ID_TEXT],
-	struct sg_error *err);
+	sg_run_callback accepted, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
 
 #endif

@@ -100,8 +100,7 @@ int sg_triggers_deliver(struct sg_triggers *t, size_t i, const char *timestamp,
 }
 
 int sg_triggers_fire(struct sg_triggers *t, size_t i, const json_t *params, const char *actor,
-	const char *key, sg_run_callback accepted, void *ctx, char ret_run_id[SG_RUN_ID_TEXT],
-	struct sg_error *err)
+	sg_run_callback accepted, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err)
 {
-	return start(t, &t->all[i], params, actor, actor, key, accepted, ctx, ret_run_id, err);
+	return start(t, &t->all[i], params, actor, actor, NULL, accepted, ctx, ret_run_id, err);
 }

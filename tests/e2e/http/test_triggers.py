@@ -163,6 +163,35 @@ def test_a_manual_trigger_is_fired_by_who_may_start_runs(tmp_path, graphs):
         assert [t["trigger_id"] for t in listed] == ["drill"]
 
 
+def test_a_trigger_gives_no_more_than_its_capabilities(tmp_path, graphs):
+    """What a graph needs of stores is asked of whoever fires it, as POST /v1/runs asks it."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "keep.yaml").write_text(
+        "ir_version: '1.0.0'\nid: run:keep\nstate_schema: {note: str}\n"
+        "stores: [{name: mem, provider: memory}]\nnodes:\n"
+        "  - {id: keep, kind: remember, config: {store: mem, content: note, user: u, session: s, agent: a}}\n")
+    stores = [{"name": "mem", "provider": "memory"}]
+    both = Grant(["runs:start", "runs:read", "db.*:write"], subject=BOB)
+    with Core(tmp_path / "core", profile="cleared", graphs=[mine], stores=stores,
+              grants=[Grant(["runs:start", "runs:read"], subject=ALICE), both],
+              triggers=[{"id": "drill", "kind": "manual", "graph": "run:keep"}]) as core:
+        for path, body in (("/v1/runs", {"graph_id": "run:keep"}), ("/v1/triggers/drill", {})):
+            r = core.post(path, body, as_=Who(ALICE))
+            assert r.status == 403 and "db.mem:write" in r.json()["detail"]
+        denied = [a for a in core.audit() if a["type"] == "denied"]
+        assert len(denied) == 2 and not any(a.get("run") for a in denied)
+        assert core.post("/v1/triggers/drill", {}, as_=Who(BOB)).status == 202
+    cron = {**EVERY_SECOND, "schedule": "0 0 1 1 *", "graph": "run:keep", "capabilities": ["runs:start"]}
+    core = Core(tmp_path / "again", profile="cleared", graphs=[mine], stores=stores, grants=[both], triggers=[cron])
+    code, err = core.refused()
+    assert code == 2 and "db.mem:write" in err
+    core.triggers = [{**cron, "capabilities": ["runs:start", "db.mem:write"]}]
+    core.write_config()
+    with core:
+        assert core.get("/v1/health").status == 200
+
+
 def test_a_cron_trigger_is_not_fired_by_hand(tmp_path, graphs):
     with Core(tmp_path / "core", graphs=[graphs], triggers=[
             {**EVERY_SECOND, "schedule": "0 0 1 1 *"}]) as core:
