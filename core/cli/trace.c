@@ -148,7 +148,7 @@ static int without(
 int sg_trace_print(const char *graph, const char *fixtures, const char *const *packs,
 	size_t n_packs, const json_t *params, struct sg_error *err)
 {
-	const struct sg_graph_limits limits = {.any_store = true};
+	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *g = NULL;
 	struct sg_mounts *m = NULL;

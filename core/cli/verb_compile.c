@@ -54,7 +54,7 @@ static int compile(
 	const char *path, bool show_clips, const struct sg_mounts *m, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
-	const struct sg_graph_limits limits = {.any_store = true};
+	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_graph *g = NULL;
 	sg_autobuf text = SG_BUF_INIT(64U << 20);
 	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);

@@ -86,7 +86,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 static int look_at(const char *path, char **ret_id, bool *ret_embeds, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
-	const struct sg_graph_limits limits = {.any_store = true};
+	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_graph *g = NULL;
 	int r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);
 	if (r < 0)

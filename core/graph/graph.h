@@ -138,7 +138,7 @@ struct sg_graph_limits {
 	/* Names that `tools`, `skills` and `stores` may list; NULL = there are none. */
 	const char *const *tools, *const *skills, *const *stores;
 	size_t n_tools, n_skills, n_stores;
-	bool any_store; /* whether a store exists is checked by whoever has the stores */
+	bool any_name; /* of those without a list: whoever has them checks that they exist */
 };
 
 /* Reads, lowers authoring format, validates everything that can be known before a run (targets,

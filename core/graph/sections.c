@@ -324,14 +324,21 @@ static int read_names(struct sg_reader *r, const char *section, const char *key,
 	return 0;
 }
 
+static size_t known(const struct sg_graph_limits *l, const char *const *list, size_t n)
+{
+	return l->any_name && !list ? ANY_NAME : n;
+}
+
 int sg_read_references(struct sg_reader *r)
 {
-	int e = read_names(r, "tools", "id", "version", r->limits.tools, r->limits.n_tools);
+	const struct sg_graph_limits *l = &r->limits;
+	int e = read_names(r, "tools", "id", "version", l->tools, known(l, l->tools, l->n_tools));
 	if (e == 0)
-		e = read_names(r, "skills", "id", "version", r->limits.skills, r->limits.n_skills);
-	return e == 0 ? read_names(r, "stores", "name", "provider", r->limits.stores,
-				r->limits.any_store ? ANY_NAME : r->limits.n_stores)
-		      : e;
+		e = read_names(r, "skills", "id", "version", l->skills, l->n_skills);
+	if (e == 0)
+		e = read_names(r, "stores", "name", "provider", l->stores,
+			known(l, l->stores, l->n_stores));
+	return e;
 }
 
 /* ---- checkpoints, lm: bindings to an environment ---- */

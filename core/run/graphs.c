@@ -391,7 +391,7 @@ int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 				       "the graph with hash %s is not in the store", hash);
 	struct sg_graph *g = NULL;
 	struct prepared *p = NULL;
-	struct sg_graph_limits limits = {.any_store = true}; /* its nodes find what is missing */
+	struct sg_graph_limits limits = {.any_name = true}; /* its nodes find what is missing */
 	limits.tools = sg_tools_ids(e->tools, &limits.n_tools);
 	r = sg_graph_load_text(
 		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), &limits, err);

@@ -201,9 +201,10 @@ static int audit_answer(struct step *s, const char *text, size_t len, const char
 {
 	struct run *r = s->run;
 	char hash[SG_SHA256_HEX];
-	const char *who = strncmp(actor, SG_RUN_FORK_ACTOR, sizeof(SG_RUN_FORK_ACTOR) - 1) == 0
-				  ? actor + sizeof(SG_RUN_FORK_ACTOR) - 1
-				  : actor;
+	const char *who =
+		*r->cf_hash && strncmp(actor, SG_RUN_FORK_ACTOR, sizeof(SG_RUN_FORK_ACTOR) - 1) == 0
+			? actor + sizeof(SG_RUN_FORK_ACTOR) - 1
+			: actor;
 	struct sg_buf *b = &r->engine->scratch;
 	sg_sha256_hex(text, len, hash);
 	sg_buf_reset(b);

@@ -54,9 +54,9 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 		return sg_exec_override(x, update, err);
 	if (!x->kind->apply || !sg_exec_reaches_out(x))
 		return x->kind->execute(x, err);
-	x->record = sg_recorded_result(f->parent, x);
-	if (x->record)
-		return SG_EXEC_DONE;
+	json_t *entry = sg_recorded_result(f->parent, x);
+	if (entry)
+		return sg_exec_take(x, entry, err);
 	if (x->kind->embeds && x->engine->embedder)
 		return x->kind->execute(x, err); /* a function of the text and the weights */
 	return sg_error_set(err, SG_EREFUSED, "fork-refused",
@@ -310,6 +310,13 @@ static int prepare(struct sg_engine *e, const struct sg_recording *p, int64_t st
 	const json_t *mutation, const struct sg_caller *who, bool inherit, struct sg_fork *f,
 	struct prepared **ret, struct sg_error *err)
 {
+	size_t parents = 0;
+	for (const struct sg_recording *one = p->parent; one; one = one->parent)
+		parents++;
+	if (parents >= SG_RECORDING_PARENTS)
+		return sg_error_set(err, SG_ELIMIT, "too-many-forks",
+			"run '%s' is %zu forks deep already: nothing could replay one more",
+			p->row.run_id, parents);
 	int rc = sg_mutation_check(mutation, &f->mutation, err);
 	if (rc == 0)
 		rc = first_step(p, step, &f->first, err);

@@ -64,11 +64,6 @@ void sg_replayer_destroy(struct sg_replayer *p)
 	free(p);
 }
 
-struct sg_engine *sg_replayer_engine(struct sg_replayer *p)
-{
-	return p->engine;
-}
-
 /* Only the first difference counts. */
 __attribute__((format(printf, 4, 5))) static int differs(
 	struct compare *c, const char *axis, int64_t step, const char *fmt, ...)
@@ -443,7 +438,7 @@ int sg_replay(struct sg_replayer *p, const struct sg_recording *rec, struct sg_r
 	c.walk.ctx = &c;
 	set_runtime(&c, rec);
 	c.until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
-	int rc = sg_walk_begin(&c.walk, p->engine, rec, NULL, err);
+	int rc = sg_walk_begin(&c.walk, p->engine, rec, err);
 	c.rec = rc == 0 ? c.walk.level[0].rec : rec;
 	if (rc == 0)
 		rc = sg_walk_run(&c.walk, err);

@@ -155,7 +155,7 @@ static int begin(struct run *r, const char **ret_scope, struct sg_error *err)
 {
 	struct walk *w = walk_of(r);
 	const struct sg_recording *rec = rec_of(r);
-	if (w->other || (rec->n_steps && r->step <= rec->steps[rec->n_steps - 1].step) ||
+	if ((rec->n_steps && r->step <= rec->steps[rec->n_steps - 1].step) ||
 		w->at + 1 < w->n_levels)
 		return 0;
 	switch (rec->row.status) {
@@ -187,13 +187,13 @@ static int begin(struct run *r, const char **ret_scope, struct sg_error *err)
 	return 1;
 }
 
-static int miss(struct walk *w, const struct sg_exec *x, const char *what, struct sg_error *err)
+static int miss(struct walk *w, const struct sg_exec *x, struct sg_error *err)
 {
 	const char *path = sg_frame_path(&x->run->f, x->node->id);
 	w->missing = true;
 	(void)snprintf(w->missing_text, sizeof(w->missing_text),
-		"step %lld would execute node %s (%s), and %s", (long long)x->step, path,
-		x->node->kind, what);
+		"step %lld would execute node %s (%s), and the record holds no result of it",
+		(long long)x->step, path, x->node->kind);
 	return sg_error_set(err, SG_EREFUSED, "missing-record", "%s", w->missing_text);
 }
 
@@ -244,6 +244,17 @@ static bool is_override(const json_t *entry)
 	return kind && strcmp(kind, "override") == 0;
 }
 
+int sg_exec_take(struct sg_exec *x, json_t *entry, struct sg_error *err)
+{
+	if (!is_override(entry)) {
+		x->record = entry;
+		return SG_EXEC_DONE;
+	}
+	int outcome = sg_exec_override(x, json_object_get(entry, "update"), err);
+	json_decref(entry);
+	return outcome;
+}
+
 /* The step's own record, for a replay. */
 static int from_step(struct sg_exec *x, struct sg_error *err)
 {
@@ -255,15 +266,8 @@ static int from_step(struct sg_exec *x, struct sg_error *err)
 	char *kept = c ? NULL : kept_list(rec, r->step);
 	json_t *entry = sg_recorded_entry(c ? c->recorded : kept, x->node->id);
 	free(kept);
-	if (entry && is_override(entry)) {
-		int rc = sg_exec_override(x, json_object_get(entry, "update"), err);
-		json_decref(entry);
-		return rc;
-	}
-	if (entry && x->kind->apply) {
-		x->record = entry;
-		return SG_EXEC_DONE;
-	}
+	if (entry && (x->kind->apply || is_override(entry)))
+		return sg_exec_take(x, entry, err);
 	json_decref(entry);
 	if (!x->kind->apply)
 		return x->kind->execute(x, err);
@@ -271,7 +275,7 @@ static int from_step(struct sg_exec *x, struct sg_error *err)
 		return sg_error_set(err, SG_EIO, class, "as recorded");
 	if (!sg_exec_reaches_out(x))
 		return x->kind->execute(x, err);
-	return miss(w, x, "the record holds no result of it", err);
+	return miss(w, x, err);
 }
 
 /* The state a run began with, as checkpoints print it; caller frees. */
@@ -330,23 +334,9 @@ json_t *sg_recorded_result(const struct sg_recording *rec, const struct sg_exec 
 	return best;
 }
 
-/* Under another graph: any record of this node that saw the same. */
-static int from_any(struct sg_exec *x, struct sg_error *err)
-{
-	struct walk *w = walk_of(x->run);
-	if (!x->kind->apply)
-		return x->kind->execute(x, err);
-	x->record = sg_recorded_result(rec_of(x->run), x);
-	if (x->record)
-		return SG_EXEC_DONE;
-	if (!sg_exec_reaches_out(x))
-		return x->kind->execute(x, err);
-	return miss(w, x, "the record holds no result of it for what it sees now", err);
-}
-
 static int execute(struct sg_exec *x, struct sg_error *err)
 {
-	int outcome = walk_of(x->run)->other ? from_any(x, err) : from_step(x, err);
+	int outcome = from_step(x, err);
 	if (outcome == SG_EXEC_PENDING) /* no kind without a record works elsewhere */
 		return sg_error_set(
 			err, SG_EREFUSED, "missing-record", "node %s works elsewhere", x->node->id);
@@ -359,35 +349,10 @@ static int mutate(struct step *s, struct sg_error *err)
 	return f ? sg_fork_mutate(f, s, err) : 0;
 }
 
-/* Under another graph a question is taken for the recorded one when its node is. */
-static int ask_any(struct run *r, struct answer *ret, struct sg_error *err)
-{
-	const struct sg_recording *rec = rec_of(r);
-	const char *node = sg_frame_path(&r->f, r->f.graph->graph->nodes[r->f.node].id);
-	for (size_t i = 0; i + 1 < rec->n_steps; i++) {
-		if (!sg_opens_interrupt(&rec->steps[i]) ||
-			strcmp(rec->steps[i].last_node, node) != 0 ||
-			rec->steps[i].step < r->step - 1)
-			continue;
-		struct answer a = {0};
-		int rc = sg_recorded_answer(rec->steps[i + 1].recorded, &a, err);
-		if (rc == 1 && ret) {
-			*ret = a;
-		} else {
-			json_decref(a.response);
-			free(a.actor);
-		}
-		return rc;
-	}
-	return 0;
-}
-
 static int ask_recorded(struct run *r, struct answer *ret, struct sg_error *err)
 {
 	const struct sg_recording *rec = rec_of(r);
 	const struct sg_checkpoint *c = sg_recording_step(rec, r->step);
-	if (walk_of(r)->other)
-		return ask_any(r, ret, err);
 	if (c)
 		return sg_recorded_answer(c->recorded, ret, err);
 	char *kept = kept_list(rec, r->step);
@@ -428,7 +393,7 @@ static int make_graph(struct sg_engine *e, const struct sg_recorded_graph *g, st
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *graph = NULL;
 	/* No store is asked: what they answered is in the record. */
-	const struct sg_graph_limits limits = {.any_store = true};
+	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_mounts *mounts = NULL;
 	sg_autofree const char **texts = calloc(g->n_packs + 1, sizeof(*texts));
 	sg_autofree size_t *lens = calloc(g->n_packs + 1, sizeof(*lens));
@@ -510,7 +475,7 @@ int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *re
 	const struct sg_recorded_graph *g = sg_recording_graph(rec, rec->row.graph_hash);
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	/* No store is asked: what they answered is in the record. */
-	const struct sg_graph_limits limits = {.any_store = true};
+	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_graph *graph = NULL;
 	struct prepared *p = NULL;
 	json_auto_t *document = NULL;
@@ -591,20 +556,50 @@ static int stack(struct walk *w, const struct sg_recording *rec, struct sg_error
 	return 0;
 }
 
+/* The document without its mounts, which alone a fork may change; new reference. */
+static json_t *without_mounts(const json_t *document)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)document);
+	json_t *nodes = json_array();
+	size_t i;
+	const json_t *node;
+	json_array_foreach (json_object_get(document, "nodes"), i, node) {
+		const json_t *inner = json_object_get(node, "graph");
+		json_t *one = json_copy((json_t *)(uintptr_t)node);
+		if (inner)
+			(void)json_object_set_new(one, "graph", without_mounts(inner));
+		(void)json_array_append_new(nodes, one);
+	}
+	(void)json_object_set_new(copy, "nodes", nodes);
+	(void)json_object_del(copy, "governance");
+	return copy;
+}
+
+/* A fork goes on where its parent stood: node numbers of one graph must mean the same in the other,
+ * whatever a file says. */
+static int check_same_graph(const struct level *parent, const struct level *l, struct sg_error *err)
+{
+	if (parent->graph == l->graph)
+		return 0;
+	json_auto_t *a = without_mounts(parent->graph->graph->document);
+	json_auto_t *b = without_mounts(l->graph->graph->document);
+	if (a && b && json_equal(a, b))
+		return 0;
+	return sg_error_set(err, SG_ECORRUPT, "fork-graph",
+		"run %s has another graph than the run it was forked from", l->rec->row.run_id);
+}
+
 int sg_walk_begin(struct walk *w, struct sg_engine *bare, const struct sg_recording *rec,
-	struct prepared *other, struct sg_error *err)
+	struct sg_error *err)
 {
 	json_auto_t *params = NULL;
 	w->engine = bare;
-	w->other = other != NULL;
 	int rc = stack(w, rec, err);
 	for (size_t i = 0; rc == 0 && i < w->n_levels; i++) {
 		const struct sg_recording *one = w->level[i].rec;
-		if (!other)
-			rc = sg_walk_prepare(
-				bare, one, one->row.graph_hash, &w->level[i].graph, err);
-		else
-			w->level[i].graph = other;
+		rc = sg_walk_prepare(bare, one, one->row.graph_hash, &w->level[i].graph, err);
+		if (rc == 0 && i > 0)
+			rc = check_same_graph(&w->level[i - 1], &w->level[i], err);
 	}
 	const char *text = rc == 0 ? w->level[0].rec->row.params : NULL;
 	if (rc == 0)

@@ -19,7 +19,6 @@ struct walk {
 	struct level level[SG_RECORDING_PARENTS + 2];
 	size_t n_levels, at; /* at: which of them the step under way belongs to */
 	struct run *run;
-	bool other; /* another graph than the record's: what-if */
 	/* what a step asked the record for and did not find */
 	bool missing;
 	char missing_text[400];
@@ -29,15 +28,12 @@ struct walk {
 	void *ctx;
 };
 
-/* rec and its parents stay borrowed. other != NULL: that graph instead of the record's. */
+/* rec and its parents stay borrowed. SG_ECORRUPT "fork-graph": a fork of another graph. */
 int sg_walk_begin(struct walk *w, struct sg_engine *bare, const struct sg_recording *rec,
-	struct prepared *other, struct sg_error *err);
+	struct sg_error *err);
 /* Until the run has settled, the record ends, or seen stops it. */
 int sg_walk_run(struct walk *w, struct sg_error *err);
 void sg_walk_finish(struct walk *w);
-
-struct sg_replayer;
-struct sg_engine *sg_replayer_engine(struct sg_replayer *p);
 
 /* The graph of a recording, made ready in a bare engine, which keeps it. SG_ENOTFOUND,
  * SG_EREFUSED, SG_EINVALID, SG_ECORRUPT (it does not have its hash). */
@@ -56,6 +52,8 @@ json_t *sg_recorded_entry(const char *recorded, const char *node_id);
 json_t *sg_recorded_result(const struct sg_recording *rec, const struct sg_exec *x);
 /* Would executing it ask anything of the world, or do anything to it? */
 bool sg_exec_reaches_out(const struct sg_exec *x);
+/* Gives x a recorded result, a mutation's included; takes entry. */
+int sg_exec_take(struct sg_exec *x, json_t *entry, struct sg_error *err);
 /* The update of a mutation in place of what the node gives; recorded as such. */
 int sg_exec_override(struct sg_exec *x, json_t *update, struct sg_error *err);
 /* The answer or deadline in a checkpoint's recorded list. Positive outcome 1: *ret. */
