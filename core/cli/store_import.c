@@ -283,6 +283,27 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* 1: a folder's import made this source. A JSON line's id may look like a path as well. */
+static int from_folder(struct sg_txn *t, const char *store, const char *name, struct sg_error *err)
+{
+	struct sg_know_info info;
+	struct sg_know_source source;
+	char id[SG_KNOW_ID_MAX + 1];
+	json_auto_t *doc = NULL;
+	int r = sg_know_open(t, store, &info, err);
+	if (r == 0)
+		r = sg_know_source_get(t, &info, name, &source, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	sg_know_chunk_id(name, 0, source.chunks, id);
+	r = sg_know_get(t, store, id, &doc, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	const char *path =
+		json_string_value(json_object_get(json_object_get(doc, "metadata"), "path"));
+	return path && strcmp(path, name) == 0;
+}
+
 /* Deletes sources that a folder's import made ("path" in their metadata is their id) and that no
  * longer are among the files. */
 static int prune(struct import *m, struct sg_store *s, const char *store,
@@ -308,7 +329,9 @@ static int prune(struct import *m, struct sg_store *s, const char *store,
 		const char *name = json_string_value(id);
 		if (!is_text(name) || bsearch(&name, (const void *)kept, n, sizeof(*kept), by_name))
 			continue;
-		r = sg_know_source_delete(t, store, name, counts, err);
+		r = from_folder(t, store, name, err);
+		if (r == 1)
+			r = sg_know_source_delete(t, store, name, counts, err);
 		if (r < 0)
 			return r;
 	}

@@ -10,6 +10,8 @@
 #include "embed/unicode.h"
 #include "knowledge/source.h"
 
+#define MAX_PIECES (SG_KNOW_MAX_CHUNKS * 16)
+
 struct piece {
 	size_t from, to; /* bytes of the text */
 	size_t tokens;
@@ -41,6 +43,9 @@ static int count(const struct cut *c, size_t from, size_t to, size_t *ret, struc
 
 static int add(struct cut *c, size_t from, size_t to, size_t tokens, struct sg_error *err)
 {
+	if (c->n_list == MAX_PIECES)
+		return sg_error_set(
+			err, SG_ELIMIT, NULL, "a text of more than %d sentences", MAX_PIECES);
 	if (c->n_list == c->cap) {
 		size_t cap = c->cap ? c->cap * 2 : 32;
 		struct piece *p = realloc(c->list, cap * sizeof(*p));
@@ -177,9 +182,6 @@ int sg_know_chunk(const struct sg_tokenizer *t, const char *text, size_t n, size
 		r = add_sentence(&c, at, end, err);
 		at = end;
 	}
-	if (r == 0 && c.n_list > SG_KNOW_MAX_CHUNKS * (size_t)16)
-		r = sg_error_set(err, SG_ELIMIT, NULL, "a text of more than %d sentences",
-			SG_KNOW_MAX_CHUNKS * 16);
 	if (r == 0)
 		r = c.n_list ? tell(&c, overlap, each, ctx) : each(ctx, text, n);
 	free(c.list);

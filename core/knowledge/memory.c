@@ -144,6 +144,39 @@ static json_t *episode_json(const struct sg_know_scope *scope, const struct sg_k
 		"last_access_ts", ts, "rule_match_count", 0);
 }
 
+#define GROWTH 128 /* bytes by which counters and times may grow later */
+
+/* Also makes the episode's record. */
+static int make_episode(const struct sg_know_scope *scope, const struct sg_know_episode *e,
+	char ret_key[SG_KNOW_SCOPE_TEXT], json_t **ret, struct sg_error *err)
+{
+	int r = check_episode(e, err);
+	if (r == 0)
+		r = sg_know_scope_key(scope, ret_key, err);
+	if (r < 0)
+		return r;
+	json_t *j = episode_json(scope, e);
+	if (!j)
+		return sg_error_set(err, SG_EINVALID, NULL, "an episode's content is not UTF-8");
+	r = sg_know_record_fits(j, GROWTH, err);
+	if (r < 0) {
+		json_decref(j);
+		return r;
+	}
+	*ret = j;
+	return 0;
+}
+
+int sg_know_episode_check(
+	const struct sg_know_scope *scope, const struct sg_know_episode *e, struct sg_error *err)
+{
+	char key[SG_KNOW_SCOPE_TEXT];
+	json_t *j = NULL;
+	int r = make_episode(scope, e, key, &j, err);
+	json_decref(j);
+	return r;
+}
+
 static int save(struct sg_txn *t, struct sg_know_info *s, int64_t change, struct sg_error *err)
 {
 	s->items = (uint64_t)((int64_t)s->items + change);
@@ -159,15 +192,11 @@ int sg_know_remember(struct sg_txn *t, const char *store, const struct sg_know_s
 	uint8_t key[KEY_MAX], old[KEY_MAX], room[4 + SG_KNOW_EPISODE_ID];
 	size_t n, n_old = 0;
 	int r = sg_know_open_as(t, store, SG_KNOW_BIT(SG_KNOW_MEMORY), &s, err);
+	json_auto_t *j = NULL;
 	if (r == 0)
-		r = check_episode(e, err);
-	if (r == 0)
-		r = sg_know_scope_key(scope, text, err);
+		r = make_episode(scope, e, text, &j, err);
 	if (r < 0)
 		return r;
-	json_auto_t *j = episode_json(scope, e);
-	if (!j)
-		return sg_error_set(err, SG_EINVALID, NULL, "an episode's content is not UTF-8");
 	n = make_key(&s, text, e->timestamp_us, e->id, key);
 	int found = key_of(t, &s, e->id, old, &n_old, err);
 	if (found == 0)
@@ -213,7 +242,7 @@ int sg_know_touch(struct sg_txn *t, const char *store, const char *const *ids, s
 	int r = sg_know_open_as(t, store, SG_KNOW_BIT(SG_KNOW_MEMORY), &s, err);
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		uint8_t key[KEY_MAX];
-		size_t len;
+		size_t len = 0;
 		json_auto_t *j = NULL;
 		r = key_of(t, &s, ids[i], key, &len, err);
 		if (r == 0)

@@ -31,6 +31,10 @@ struct sg_know_episode {
 int sg_know_scope_key(
 	const struct sg_know_scope *s, char ret[SG_KNOW_SCOPE_TEXT], struct sg_error *err);
 
+/* What sg_know_remember would refuse of an episode, its size with scope and counters included; so
+ * that a caller can ask before it writes. */
+int sg_know_episode_check(
+	const struct sg_know_scope *scope, const struct sg_know_episode *e, struct sg_error *err);
 int sg_know_remember(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
 	const struct sg_know_episode *e, struct sg_error *err);
 /* The newest episodes, newest first (ties: id), at most limit: an array of {"id","content",

@@ -8,6 +8,12 @@
 
 #define RECORD_BYTES (1U << 20)
 
+int sg_know_record_fits(const json_t *value, size_t spare, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(RECORD_BYTES - SG_SHA256_BYTES - spare);
+	return sg_json_print(value, &b, err);
+}
+
 int sg_know_record_put(struct sg_txn *t, enum sg_table table, struct sg_span key,
 	const json_t *value, struct sg_error *err)
 {

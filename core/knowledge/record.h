@@ -4,6 +4,8 @@
 
 #include "knowledge/knowledge.h"
 
+/* SG_ELIMIT when the value, and spare bytes more, would not fit into a record. */
+int sg_know_record_fits(const json_t *value, size_t spare, struct sg_error *err);
 int sg_know_record_put(struct sg_txn *t, enum sg_table table, struct sg_span key,
 	const json_t *value, struct sg_error *err);
 /* SG_ECORRUPT when it does not have its hash or does not parse. */

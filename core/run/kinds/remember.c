@@ -35,16 +35,24 @@ static const char *text_of(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
-/* On the writer thread. */
-static int write_episode(const json_t *e, struct sg_txn *t, struct sg_error *err)
+static void read_episode(
+	const json_t *e, struct sg_know_scope *scope, struct sg_know_episode *episode)
 {
-	const struct sg_know_scope scope = {
+	*scope = (struct sg_know_scope){
 		text_of(e, "user"), text_of(e, "session"), text_of(e, "agent")};
-	const struct sg_know_episode episode = {.id = text_of(e, "id"),
+	*episode = (struct sg_know_episode){.id = text_of(e, "id"),
 		.content = text_of(e, "content"),
 		.timestamp_us = json_integer_value(json_object_get(e, "timestamp_us")),
 		.source_node = text_of(e, "source_node"),
 		.metadata = json_object_get(e, "metadata")};
+}
+
+/* On the writer thread. */
+static int write_episode(const json_t *e, struct sg_txn *t, struct sg_error *err)
+{
+	struct sg_know_scope scope;
+	struct sg_know_episode episode;
+	read_episode(e, &scope, &episode);
 	return sg_know_remember(t, text_of(e, "store"), &scope, &episode, err);
 }
 
@@ -59,20 +67,10 @@ static int set_text(struct sg_exec *x, json_t *e, const char *key, struct sg_err
 /* What could be wrong with it is found here, before it is in a batch. */
 static int check(const json_t *e, struct sg_error *err)
 {
-	char key[SG_KNOW_SCOPE_TEXT];
-	const struct sg_know_scope scope = {
-		text_of(e, "user"), text_of(e, "session"), text_of(e, "agent")};
-	size_t n = strlen(text_of(e, "id"));
-	int r = sg_know_scope_key(&scope, key, err);
-	if (r < 0)
-		return r;
-	if (!n || n > SG_KNOW_EPISODE_ID)
-		return sg_error_set(err, SG_EINVALID, NULL, "an episode's id has 1 to %d bytes",
-			SG_KNOW_EPISODE_ID);
-	if (strlen(text_of(e, "content")) > SG_KNOW_EPISODE_MAX)
-		return sg_error_set(err, SG_EINVALID, NULL,
-			"an episode's content has at most %u bytes", SG_KNOW_EPISODE_MAX);
-	return 0;
+	struct sg_know_scope scope;
+	struct sg_know_episode episode;
+	read_episode(e, &scope, &episode);
+	return sg_know_episode_check(&scope, &episode, err);
 }
 
 static int make(struct sg_exec *x, json_t *e, struct sg_error *err)

@@ -93,9 +93,12 @@ def test_folders_are_cut_into_chunks_and_pruned(cli, tmp_path):
     assert "1 added" in cli.model("import", "notes", d, "--chunk-tokens", "100", "--overlap", "20")
     assert "2 items" in cli.run("stats", "notes")
     (d / "sub" / "tax.txt").unlink()
+    line = tmp_path / "one.jsonl"
+    line.write_text(lines([("kept.md", "A line's id may look like a file's.", {})]))
+    cli.model("import", "notes", line)
     assert "1 deleted" in cli.model("import", "notes", d, "--prune", "--chunk-tokens", "100",
                                     "--overlap", "20")
-    assert "1 items: 0 damaged" in cli.run("check")
+    assert "2 items: 0 damaged" in cli.run("check")
 
 
 def test_a_killed_import_is_started_again_as_it_was(cli, tmp_path):

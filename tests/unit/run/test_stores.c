@@ -46,7 +46,7 @@ static void write_docs(struct sg_engine *e, const char *store, const char *docs)
 		fail_msg("%s", w.err.text);
 }
 
-static const char graph[] =
+static const char large_graph[] =
 	"ir_version: \"1.0.0\"\n"
 	"id: run:stores\n"
 	"state_schema: {query: str, who: str, hits: list, episodes: list, episode_id: str}\n"
@@ -291,6 +291,32 @@ static void expect_found(const json_t *st, const char *want)
 	assert_string_equal(got, want);
 }
 
+/* A record is a little larger than the state it comes from: the step fails, not the engine. */
+static void an_episode_too_large_fails_its_step_only(void **state)
+{
+	static const char large_graph[] =
+		"ir_version: \"1.0.0\"\n"
+		"id: run:large\n"
+		"state_schema: {who: str, meta: dict}\n"
+		"nodes:\n"
+		"  - {id: keep, kind: remember, config: {store: mem, content: who, metadata: meta, "
+		"user: '{who}', session: s, agent: a}}\n";
+	static char params[(1U << 20) + 64];
+	struct sg_engine *e = open_with_stores(*state);
+	struct seen s;
+	char run_id[SG_RUN_ID_TEXT];
+	load(e, *state, "l.yaml", large_graph);
+	size_t text = (1U << 20) - 200;
+	int n = snprintf(params, sizeof(params), "{\"who\":\"Anna\",\"meta\":{\"x\":\"");
+	memset(params + n, 'a', text);
+	memcpy(params + n + text, "\"}}", 4);
+	run(e, "run:large", params, &s, run_id);
+	assert_int_equal(s.status, SG_RUN_FAILED);
+	run(e, "run:large", "{\"who\":\"Anna\",\"meta\":{\"x\":\"a\"}}", &s, run_id);
+	assert_int_equal(s.status, SG_RUN_DONE);
+	sg_engine_destroy(e);
+}
+
 static void each_kind_of_delta_is_read_back(void **state)
 {
 	static const struct {
@@ -419,6 +445,7 @@ int main(void)
 		T(apply_needs_nothing_but_the_record),
 		T(graphs_with_wrong_stores_are_refused),
 		T(a_write_that_fails_is_undone_alone),
+		T(an_episode_too_large_fails_its_step_only),
 		T(each_kind_of_delta_is_read_back),
 		T(a_bad_delta_fails_its_step_and_writes_nothing),
 		T(deltas_of_the_node_take_their_sources_from_a_recall),
