@@ -69,14 +69,18 @@ void sg_text_field(const char *name, const struct field *value, struct sg_buf *o
 	sg_buf_addc(out, ')');
 }
 
+#define MIRROR_SLOTS 8 /* value, typed, and the six of provenance */
+
 /* A mirrored fact of this step as it was asserted, whose text is kept; NULL for any other. */
 static const struct sg_mirror *kept_mirror(const struct sg_rules *r, const struct fact *f)
 {
 	const struct field *field = f->theProposition.theFields;
 	const struct sg_mirror *m = r->mirrors, *end = m + r->n_mirrors;
+	if (!r->provenance.text.len || f->whichDeftemplate->numberOfSlots != MIRROR_SLOTS)
+		return NULL;
 	while (m < end && m->clips != f->whichDeftemplate)
 		m++;
-	if (m == end || !m->seen || !r->provenance.text.len)
+	if (m == end || !m->seen)
 		return NULL;
 	for (int i = 0; i < 2; i++)
 		if (field[i].value != m->fields[i].value || field[i].type != m->fields[i].type)
