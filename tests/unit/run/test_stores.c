@@ -46,7 +46,7 @@ static void write_docs(struct sg_engine *e, const char *store, const char *docs)
 		fail_msg("%s", w.err.text);
 }
 
-static const char large_graph[] =
+static const char graph[] =
 	"ir_version: \"1.0.0\"\n"
 	"id: run:stores\n"
 	"state_schema: {query: str, who: str, hits: list, episodes: list, episode_id: str}\n"
