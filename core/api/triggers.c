@@ -13,21 +13,12 @@ void sg_api_set_triggers(struct sg_api *a, struct sg_triggers *triggers)
 	a->triggers = triggers;
 }
 
-static void put_text(struct sg_buf *b, const char *key, const char *value)
-{
-	sg_buf_addf(b, ",\"%s\":", key);
-	if (value)
-		sg_buf_add_json_string(b, value, strlen(value));
-	else
-		sg_buf_adds(b, "null");
-}
-
 static void put_time(struct sg_buf *b, const char *key, int64_t at)
 {
 	char text[SG_TIME_TEXT];
 	if (at >= 0)
 		sg_time_format(at * 1000000, text);
-	put_text(b, key, at >= 0 ? text : NULL);
+	sg_buf_add_json_member(b, key, at >= 0 ? text : NULL);
 }
 
 void sg_route_triggers(struct sg_call *c)
@@ -39,11 +30,11 @@ void sg_route_triggers(struct sg_call *c)
 		struct sg_trigger_info g;
 		sg_triggers_get(t, i, &g);
 		sg_buf_addf(&b, "%s{\"trigger_id\":\"%s\"", i ? "," : "", g.id);
-		put_text(&b, "kind", kinds[g.kind]);
-		put_text(&b, "graph_id", g.graph_id);
-		put_text(&b, "trigger_source", g.source);
-		put_text(&b, "schedule", g.schedule);
-		put_text(&b, "missed", g.missed);
+		sg_buf_add_json_member(&b, "kind", kinds[g.kind]);
+		sg_buf_add_json_member(&b, "graph_id", g.graph_id);
+		sg_buf_add_json_member(&b, "trigger_source", g.source);
+		sg_buf_add_json_member(&b, "schedule", g.schedule);
+		sg_buf_add_json_member(&b, "missed", g.missed);
 		put_time(&b, "last_tick", g.last);
 		put_time(&b, "next_tick", g.next);
 		sg_buf_addc(&b, '}');

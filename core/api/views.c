@@ -7,21 +7,12 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-static void put_text(struct sg_buf *b, const char *key, const char *value)
-{
-	sg_buf_addf(b, ",\"%s\":", key);
-	if (value)
-		sg_buf_add_json_string(b, value, strlen(value));
-	else
-		sg_buf_adds(b, "null");
-}
-
 static void put_time(struct sg_buf *b, const char *key, int64_t us)
 {
 	char text[SG_TIME_TEXT];
 	if (us)
 		sg_time_format(us, text);
-	put_text(b, key, us ? text : NULL);
+	sg_buf_add_json_member(b, key, us ? text : NULL);
 }
 
 static void put_raw(struct sg_buf *b, const char *key, const char *json)
@@ -35,11 +26,11 @@ static void put_members(struct sg_buf *b, const struct sg_run_row *r)
 {
 	sg_buf_adds(b, "\"run_id\":");
 	sg_buf_add_json_string(b, r->run_id, strlen(r->run_id));
-	put_text(b, "status", sg_run_status_name(r->status));
-	put_text(b, "graph_id", r->graph_id);
-	put_text(b, "graph_hash", r->graph_hash);
-	put_text(b, "trigger_source", r->trigger_source);
-	put_text(b, "actor", r->actor);
+	sg_buf_add_json_member(b, "status", sg_run_status_name(r->status));
+	sg_buf_add_json_member(b, "graph_id", r->graph_id);
+	sg_buf_add_json_member(b, "graph_hash", r->graph_hash);
+	sg_buf_add_json_member(b, "trigger_source", r->trigger_source);
+	sg_buf_add_json_member(b, "actor", r->actor);
 	put_time(b, "started_at", r->started_us);
 	put_time(b, "last_step_at", r->updated_us);
 	put_time(b, "finished_at", r->finished_us);
@@ -49,10 +40,10 @@ static void put_members(struct sg_buf *b, const struct sg_run_row *r)
 	else
 		put_raw(b, "duration_ms", NULL);
 	sg_buf_addf(b, ",\"steps\":%lld", (long long)r->steps);
-	put_text(b, "parent_run_id", r->parent_run_id);
-	put_text(b, "reason", r->reason);
-	put_text(b, "error_class", r->error_class);
-	put_text(b, "error_cause", r->error_cause);
+	sg_buf_add_json_member(b, "parent_run_id", r->parent_run_id);
+	sg_buf_add_json_member(b, "reason", r->reason);
+	sg_buf_add_json_member(b, "error_class", r->error_class);
+	sg_buf_add_json_member(b, "error_cause", r->error_cause);
 	put_raw(b, "waiting", r->waiting);
 }
 

@@ -163,3 +163,12 @@ char *sg_buf_take(struct sg_buf *b)
 	b->len = b->cap = 0;
 	return p;
 }
+
+void sg_buf_add_json_member(struct sg_buf *b, const char *key, const char *value)
+{
+	sg_buf_addf(b, ",\"%s\":", key);
+	if (value)
+		sg_buf_add_json_string(b, value, strlen(value));
+	else
+		sg_buf_adds(b, "null");
+}

@@ -32,6 +32,8 @@ void sg_buf_addf(struct sg_buf *b, const char *fmt, ...) __attribute__((format(p
 void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n);
 /* The inside of such a string: the same without the quotes. */
 void sg_buf_add_json_escaped(struct sg_buf *b, const char *s, size_t n);
+/* ,"key":"value", or ,"key":null for NULL; the key is written as it is. */
+void sg_buf_add_json_member(struct sg_buf *b, const char *key, const char *value);
 /* Room for n more bytes at the end, or NULL when that failed; the caller then adds to len. */
 char *sg_buf_reserve(struct sg_buf *b, size_t n);
 /* Takes the bytes away from the buffer (caller frees); NULL if failed or out of memory. An empty

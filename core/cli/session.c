@@ -122,28 +122,29 @@ int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err
 	return 0;
 }
 
-static void put_text(struct sg_buf *b, const char *key, const char *value)
+void sg_session_settled(void *ctx, const struct sg_run_view *v, const struct sg_error *err)
 {
-	sg_buf_addf(b, ",\"%s\":", key);
-	if (value)
-		sg_buf_add_json_string(b, value, strlen(value));
+	struct sg_session_outcome *o = ctx;
+	o->settled = true;
+	if (err)
+		o->err = *err;
 	else
-		sg_buf_adds(b, "null");
+		o->status = v->row.status;
 }
 
 void sg_session_summary(const struct sg_run_view *v, struct sg_buf *out)
 {
 	sg_buf_adds(out, "{\"run_id\":");
 	sg_buf_add_json_string(out, v->row.run_id, strlen(v->row.run_id));
-	put_text(out, "status", sg_run_status_name(v->row.status));
-	put_text(out, "reason", v->row.reason);
+	sg_buf_add_json_member(out, "status", sg_run_status_name(v->row.status));
+	sg_buf_add_json_member(out, "reason", v->row.reason);
 	sg_buf_adds(out, ",\"path\":");
 	(void)sg_json_canonical(v->path, out, NULL);
 	sg_buf_addf(out, ",\"state\":%s,\"steps\":%lld", v->state ? v->state : "null",
 		(long long)v->row.steps);
 	if (v->row.status == SG_RUN_FAILED) {
-		put_text(out, "error_class", v->row.error_class);
-		put_text(out, "error_cause", v->row.error_cause);
+		sg_buf_add_json_member(out, "error_class", v->row.error_class);
+		sg_buf_add_json_member(out, "error_cause", v->row.error_cause);
 	}
 	if (v->row.waiting)
 		sg_buf_addf(out, ",\"waiting\":%s", v->row.waiting);

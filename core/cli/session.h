@@ -36,6 +36,15 @@ int sg_session_turn(struct sg_session *s, struct sg_error *err); /* waits and tu
 /* Turns the engine until *done. */
 int sg_session_wait(struct sg_session *s, const bool *done, struct sg_error *err);
 
+/* How a run settled: for sg_session_wait, sg_session_settled being the engine's callback and the
+ * outcome its ctx. */
+struct sg_session_outcome {
+	bool settled;
+	enum sg_run_status status;
+	struct sg_error err; /* of the engine, which then failed */
+};
+void sg_session_settled(void *ctx, const struct sg_run_view *v, const struct sg_error *err);
+
 /* {"run_id","status","reason","path","state","steps"}, and "error_class", "error_cause" of a failed
  * run, "waiting" of one that waits. */
 void sg_session_summary(const struct sg_run_view *v, struct sg_buf *out);

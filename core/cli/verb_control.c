@@ -70,24 +70,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 	return 0;
 }
 
-struct outcome {
-	bool settled;
-	enum sg_run_status status;
-	struct sg_error err;
-};
-
-static void settled(void *ctx, const struct sg_run_view *v, const struct sg_error *err)
-{
-	struct outcome *o = ctx;
-	o->settled = true;
-	if (err)
-		o->err = *err;
-	else
-		o->status = v->row.status;
-}
-
-static int respond(
-	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
+static int respond(struct sg_session *s, const struct arguments *a, struct sg_session_outcome *o,
+	struct sg_error *err)
 {
 	const struct sg_caller who = {.actor = a->actor, .trigger_source = "manual"};
 	sg_autofree char *text = NULL;
@@ -97,16 +81,17 @@ static int respond(
 	if (r == 0)
 		r = sg_json_parse(text, n, &response, err);
 	if (r == 0)
-		r = sg_engine_respond(s->engine, a->run_id, response, &who, NULL, settled, o, err);
+		r = sg_engine_respond(
+			s->engine, a->run_id, response, &who, NULL, sg_session_settled, o, err);
 	json_decref(response);
 	return r < 0 ? r : sg_session_wait(s, &o->settled, err);
 }
 
-static int cancel(
-	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
+static int cancel(struct sg_session *s, const struct arguments *a, struct sg_session_outcome *o,
+	struct sg_error *err)
 {
 	const struct sg_caller who = {.actor = a->actor, .trigger_source = "manual"};
-	int r = sg_engine_cancel(s->engine, a->run_id, &who, settled, o, err);
+	int r = sg_engine_cancel(s->engine, a->run_id, &who, sg_session_settled, o, err);
 	return r < 0 ? r : sg_session_wait(s, &o->settled, err);
 }
 
@@ -163,14 +148,14 @@ static int print_unfinished(struct sg_session *s, const struct arguments *a,
 }
 
 /* Until nothing is live any more: what was unfinished, and the paused run that was named. */
-static int go_on(
-	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
+static int go_on(struct sg_session *s, const struct arguments *a, struct sg_session_outcome *o,
+	struct sg_error *err)
 {
 	const struct sg_caller who = {.actor = a->actor, .trigger_source = "manual"};
 	struct sg_engine_stats st;
 	int r = sg_engine_recover(s->engine, err);
 	if (r == 0 && a->run_id) {
-		r = sg_engine_resume(s->engine, a->run_id, &who, settled, o, err);
+		r = sg_engine_resume(s->engine, a->run_id, &who, sg_session_settled, o, err);
 		if (r == -SG_ECONFLICT)
 			r = 0; /* it goes on by itself, or has ended */
 	}
@@ -185,8 +170,8 @@ static int go_on(
 	return 0;
 }
 
-static int resume(
-	struct sg_session *s, const struct arguments *a, struct outcome *o, struct sg_error *err)
+static int resume(struct sg_session *s, const struct arguments *a, struct sg_session_outcome *o,
+	struct sg_error *err)
 {
 	char(*ids)[SG_RUN_ID_TEXT] = NULL;
 	size_t n = 0;
@@ -222,7 +207,7 @@ static int execute(const struct arguments *a)
 {
 	struct sg_session s;
 	struct sg_error err;
-	struct outcome o = {0};
+	struct sg_session_outcome o = {0};
 	const struct sg_session_options with = {.state_dir = a->state_dir,
 		.model = a->model,
 		.with_model = model_there(a->model),

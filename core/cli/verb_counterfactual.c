@@ -73,22 +73,6 @@ static int parse(int argc, char **argv, struct arguments *a)
 	return r;
 }
 
-struct outcome {
-	bool settled;
-	enum sg_run_status status;
-	struct sg_error err;
-};
-
-static void settled(void *ctx, const struct sg_run_view *v, const struct sg_error *err)
-{
-	struct outcome *o = ctx;
-	o->settled = true;
-	if (err)
-		o->err = *err;
-	else
-		o->status = v->row.status;
-}
-
 /* YAML or JSON, which is YAML. */
 static int read_mutation(const char *path, json_t **ret, struct sg_error *err)
 {
@@ -126,12 +110,12 @@ static int print(struct sg_session *s, const struct arguments *a, const char *ru
 }
 
 static int fork_run(struct sg_session *s, const struct arguments *a, const json_t *mutation,
-	struct outcome *o, struct sg_error *err)
+	struct sg_session_outcome *o, struct sg_error *err)
 {
 	const struct sg_caller who = {.actor = a->actor, .trigger_source = "counterfactual"};
 	char run_id[SG_RUN_ID_TEXT], cf_hash[65];
 	int r = sg_engine_fork(s->engine, a->run_id, a->step, mutation, a->inherit, &who, NULL,
-		settled, o, run_id, cf_hash, err);
+		sg_session_settled, o, run_id, cf_hash, err);
 	if (r == 0)
 		r = sg_session_wait(s, &o->settled, err);
 	if (r == 0 && o->err.code) {
@@ -145,7 +129,7 @@ static int run(int argc, char **argv)
 {
 	struct arguments a = {.step = -1, .actor = "anonymous"};
 	struct sg_session s;
-	struct outcome o = {0};
+	struct sg_session_outcome o = {0};
 	struct sg_error err = {0};
 	json_auto_t *mutation = NULL;
 	int code = parse(argc, argv, &a);

@@ -53,7 +53,6 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"allow-side-effects", no_argument, NULL, 'e'},
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
-		{"allow-side-effects", no_argument, NULL, 'e'},
 		{"inspect", no_argument, NULL, 't'},
 		{0},
 	};
