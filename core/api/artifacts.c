@@ -35,16 +35,10 @@ void sg_route_run_artifacts(struct sg_call *c)
 	sg_call_json(c, 200, &b);
 }
 
-static const char *text(const json_t *ref, const char *key)
-{
-	const char *s = json_string_value(json_object_get(ref, key));
-	return s ? s : "";
-}
-
 /* type/subtype, perhaps with parameters, in printable ASCII; anything else is unknown. */
 static const char *media_type(const json_t *ref)
 {
-	const char *s = text(ref, "content_type");
+	const char *s = sg_json_text_or_empty(ref, "content_type");
 	size_t type = strspn(s, TOKEN);
 	size_t subtype = type && s[type] == '/' ? strspn(s + type + 1, TOKEN) : 0;
 	if (!subtype)
@@ -55,9 +49,10 @@ static const char *media_type(const json_t *ref)
 
 static const char *file_name(const json_t *ref)
 {
-	const char *s = text(ref, "name");
+	const char *s = sg_json_text_or_empty(ref, "name");
 	size_t n = strspn(s, ALNUM "._-");
-	return n && n <= MAX_NAME && !s[n] && *s != '.' ? s : text(ref, "artifact_id");
+	return n && n <= MAX_NAME && !s[n] && *s != '.' ? s
+							: sg_json_text_or_empty(ref, "artifact_id");
 }
 
 /* The first of refs whose run this identity may see: borrowed; NULL = none. */
@@ -68,7 +63,8 @@ static const json_t *visible(struct sg_call *c, const json_t *refs)
 	json_array_foreach (refs, i, ref) {
 		struct sg_run_view v;
 		struct sg_error err;
-		if (sg_engine_get(c->api->engine, text(ref, "run_id"), &v, &err) < 0)
+		if (sg_engine_get(c->api->engine, sg_json_text_or_empty(ref, "run_id"), &v, &err) <
+			0)
 			continue;
 		bool seen = sg_run_visible(c->id, &v.row);
 		sg_run_view_finish(&v);
@@ -105,7 +101,7 @@ void sg_route_artifact(struct sg_call *c)
 		sg_call_refuse(c, 404, "denied", "artifact_not_visible", detail);
 		return;
 	}
-	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", text(ref, "run_id"));
+	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", sg_json_text_or_empty(ref, "run_id"));
 	sg_call_note_read(c);
 	reply_bytes(c, ref, data, n);
 }

@@ -200,12 +200,6 @@ int sg_audit_configure(struct sg_audit *a, const struct sg_audit_options *o, str
 	return r;
 }
 
-static int64_t number(const json_t *section, const char *key, int64_t fallback)
-{
-	const json_t *v = json_object_get(section, key);
-	return v ? json_integer_value(v) : fallback;
-}
-
 static const char *text(const json_t *section, const char *key)
 {
 	const char *s = json_string_value(json_object_get(section, key));
@@ -218,11 +212,11 @@ void sg_audit_options_read(const json_t *section, struct sg_audit_options *ret)
 		.signing_key = text(section, "signing_key"),
 		.previous_signing_key = text(section, "previous_signing_key"),
 		.origin = text(section, "origin"),
-		.every_records = number(section, "every_records", 10000),
-		.every_seconds = number(section, "every_seconds", 300),
-		.rotate_bytes = number(section, "rotate_bytes", 0),
-		.rotate_seconds = number(section, "rotate_seconds", 0),
-		.keep_files = number(section, "keep_files", 0),
+		.every_records = sg_json_int(section, "every_records", 10000),
+		.every_seconds = sg_json_int(section, "every_seconds", 300),
+		.rotate_bytes = sg_json_int(section, "rotate_bytes", 0),
+		.rotate_seconds = sg_json_int(section, "rotate_seconds", 0),
+		.keep_files = sg_json_int(section, "keep_files", 0),
 		.redact = json_object_get(section, "redact"),
 	};
 }

@@ -28,6 +28,21 @@ static void fail(struct sg_buf *b)
 	b->failed = true;
 }
 
+void sg_buf_add_clips_string(struct sg_buf *b, const char *s)
+{
+	sg_buf_addc(b, '"');
+	for (;;) {
+		size_t n = strcspn(s, "\"\\");
+		sg_buf_add(b, s, n);
+		if (!s[n])
+			break;
+		sg_buf_addc(b, '\\');
+		sg_buf_addc(b, s[n]);
+		s += n + 1;
+	}
+	sg_buf_addc(b, '"');
+}
+
 char *sg_buf_reserve(struct sg_buf *b, size_t n)
 {
 	if (b->failed)

@@ -34,6 +34,8 @@ void sg_buf_add_json_string(struct sg_buf *b, const char *s, size_t n);
 void sg_buf_add_json_escaped(struct sg_buf *b, const char *s, size_t n);
 /* ,"key":"value", or ,"key":null for NULL; the key is written as it is. */
 void sg_buf_add_json_member(struct sg_buf *b, const char *key, const char *value);
+/* A CLIPS string with its quotes: " and \ escaped, nothing else is special in one. */
+void sg_buf_add_clips_string(struct sg_buf *b, const char *s);
 /* Room for n more bytes at the end, or NULL when that failed; the caller then adds to len. */
 char *sg_buf_reserve(struct sg_buf *b, size_t n);
 /* Takes the bytes away from the buffer (caller frees); NULL if failed or out of memory. An empty

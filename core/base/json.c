@@ -444,6 +444,23 @@ static json_t *element(const json_t *array, const char *t, size_t n)
 	return json_array_get(array, i);
 }
 
+const char *sg_json_text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+const char *sg_json_text_or_empty(const json_t *object, const char *key)
+{
+	const char *s = sg_json_text(object, key);
+	return s ? s : "";
+}
+
+int64_t sg_json_int(const json_t *object, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(object, key);
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
 json_t *sg_json_pointer(const json_t *root, const char *pointer)
 {
 	const json_t *v = root;

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -42,6 +43,11 @@ int sg_json_hash(const json_t *value, char *ret_hex, struct sg_error *err);
 /* ECMAScript Number::toString of a finite double: shortest digits that round-trip. Returns length.
  */
 size_t sg_json_number(double v, char ret_text[32]);
+
+/* An object's member as text (borrowed; NULL, or "", if absent or no string) or as an integer. */
+const char *sg_json_text(const json_t *object, const char *key);
+const char *sg_json_text_or_empty(const json_t *object, const char *key);
+int64_t sg_json_int(const json_t *object, const char *key, int64_t otherwise);
 
 /* RFC 6901: the value at pointer, borrowed, or NULL. */
 json_t *sg_json_pointer(const json_t *root, const char *pointer);

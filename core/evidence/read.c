@@ -28,11 +28,6 @@ static int malformed(struct reader *r, const char *what)
 		r->err, SG_EINVALID, "malformed", "the evidence is malformed: %s", what);
 }
 
-static const char *text_of(const json_t *j, const char *key)
-{
-	return json_string_value(json_object_get(j, key));
-}
-
 /* An owned copy of a text without NUL, NULL for null. */
 static bool take(const json_t *j, const char *key, char **ret)
 {
@@ -54,7 +49,7 @@ static bool take_number(const json_t *j, const char *key, int64_t *ret)
 
 static bool take_hash(const json_t *j, const char *key, char ret[65])
 {
-	const char *v = text_of(j, key);
+	const char *v = sg_json_text(j, key);
 	if (!v || strlen(v) != 64 || v[strspn(v, "0123456789abcdef")])
 		return false;
 	memcpy(ret, v, 65);
@@ -63,7 +58,7 @@ static bool take_hash(const json_t *j, const char *key, char ret[65])
 
 static bool take_id(const json_t *j, const char *key, char ret[SG_RUN_ID_TEXT])
 {
-	const char *v = text_of(j, key);
+	const char *v = sg_json_text(j, key);
 	if (!v || !*v || strlen(v) >= SG_RUN_ID_TEXT)
 		return false;
 	memcpy(ret, v, strlen(v) + 1);
@@ -82,7 +77,7 @@ static int read_run(struct reader *r, const json_t *j)
 	*(r->rec ? &r->rec->parent : &r->c->rec) = rec;
 	r->rec = rec;
 	struct sg_run_row *row = &rec->row;
-	const char *status = text_of(j, "status");
+	const char *status = sg_json_text(j, "status");
 	if (!take_id(j, "run_id", row->run_id) || !take(j, "graph_id", &row->graph_id) ||
 		!take_hash(j, "graph_hash", row->graph_hash) || !status ||
 		sg_run_status_parse(status, &row->status) < 0 ||
@@ -204,7 +199,7 @@ static int read_line(struct reader *r, const json_t *j)
 
 static int read_text(struct reader *r, const json_t *j)
 {
-	const char *name = text_of(j, "name");
+	const char *name = sg_json_text(j, "name");
 	char **to = !name			? NULL
 		    : strcmp(name, "last") == 0 ? &r->rec->last
 		    : strcmp(name, "fork") == 0 ? &r->rec->fork
@@ -221,7 +216,7 @@ static int read_entry(struct reader *r, const json_t *j)
 		int (*read)(struct reader *r, const json_t *j);
 	} kinds[] = {{"run", read_run}, {"step", read_step}, {"graph", read_graph},
 		{"line", read_line}, {"text", read_text}};
-	const char *kind = text_of(j, "kind");
+	const char *kind = sg_json_text(j, "kind");
 	for (size_t i = 0; kind && i < SG_ARRAY_LEN(kinds); i++)
 		if (strcmp(kinds[i].kind, kind) == 0)
 			return i && !r->rec ? malformed(r, "no run") : kinds[i].read(r, j);
@@ -249,7 +244,7 @@ static int check_end(const char *text, size_t n, size_t *ret_body, struct sg_err
 
 static int read_head(struct reader *r, const json_t *j)
 {
-	const char *format = text_of(j, "format");
+	const char *format = sg_json_text(j, "format");
 	if (!format || strcmp(format, SG_EVIDENCE_FORMAT) != 0)
 		return malformed(r, "it is not of the format " SG_EVIDENCE_FORMAT);
 	return take(j, "note", &r->c->note) ? 0 : malformed(r, "its signed checkpoint");

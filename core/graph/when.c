@@ -13,17 +13,6 @@
 
 #define LHS_MAX 32768U
 
-static void add_quoted(struct sg_buf *b, const char *s)
-{
-	sg_buf_addc(b, '"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			sg_buf_addc(b, '\\');
-		sg_buf_addc(b, *s);
-	}
-	sg_buf_addc(b, '"');
-}
-
 /* A condition on a str field: the text itself. A number stands for its text, as in the original; a
  * YAML truth value is nearly always an unquoted yes or no. */
 static int text_condition(const struct sg_reader *r, const char *at, const struct sg_field *f,
@@ -36,7 +25,7 @@ static int text_condition(const struct sg_reader *r, const char *at, const struc
 			f->name);
 	sg_pystr(v, &text);
 	sg_buf_addf(out, "(%s (value ", f->name);
-	add_quoted(out, text.data ? text.data : "");
+	sg_buf_add_clips_string(out, text.data ? text.data : "");
 	sg_buf_adds(out, "))");
 	return 0;
 }

@@ -128,12 +128,6 @@ static int fact_id(const json_t *delta, char ret[FACT_ID_MAX + 1], struct sg_err
 	return r;
 }
 
-static const char *text_or_empty(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "";
-}
-
 static int pin(struct sg_txn *t, struct sg_know_info *s, const json_t *delta, struct sg_error *err)
 {
 	char id[FACT_ID_MAX + 1];
@@ -149,14 +143,14 @@ static int pin(struct sg_txn *t, struct sg_know_info *s, const json_t *delta, st
 			"store \"%s\" has a fact \"%s\" already; update it", s->name, id);
 	if (r < 0)
 		return r;
-	json_auto_t *fact =
-		json_pack("{s:s, s:s, s:s, s:O, s:[{s:O, s:O, s:O}], s:O, s:O}", "id", id, "user",
-			text_or_empty(payload, "user"), "agent", text_or_empty(payload, "agent"),
-			"payload", payload, "lineage", "rule_id", json_object_get(delta, "rule_id"),
-			"source_episode_ids", json_object_get(delta, "source_episode_ids"),
-			"promotion_ts", json_object_get(delta, "promotion_ts"), "confidence",
-			json_object_get(delta, "confidence"), "pinned_at",
-			json_object_get(delta, "promotion_ts"));
+	json_auto_t *fact = json_pack("{s:s, s:s, s:s, s:O, s:[{s:O, s:O, s:O}], s:O, s:O}", "id",
+		id, "user", sg_json_text_or_empty(payload, "user"), "agent",
+		sg_json_text_or_empty(payload, "agent"), "payload", payload, "lineage", "rule_id",
+		json_object_get(delta, "rule_id"), "source_episode_ids",
+		json_object_get(delta, "source_episode_ids"), "promotion_ts",
+		json_object_get(delta, "promotion_ts"), "confidence",
+		json_object_get(delta, "confidence"), "pinned_at",
+		json_object_get(delta, "promotion_ts"));
 	if (!fact)
 		return sg_error_nomem(err);
 	s->items++;

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "embed/unicode.h"
 #include "knowledge/internal.h"
 #include "knowledge/record.h"
@@ -418,12 +419,6 @@ static int salient_first(const void *a, const void *b)
 	return c ? c : strcmp(x->id, y->id);
 }
 
-static const char *text_of(const json_t *episode, const char *key)
-{
-	const char *s = json_string_value(json_object_get(episode, key));
-	return s ? s : "";
-}
-
 int sg_know_by_salience(
 	json_t *episodes, int64_t now_us, double tau_s, json_t **ret, struct sg_error *err)
 {
@@ -434,8 +429,8 @@ int sg_know_by_salience(
 	if (!list || !out)
 		return sg_error_nomem(err);
 	json_array_foreach (episodes, i, e) {
-		list[i] = (struct scored){e, text_of(e, "id"), text_of(e, "timestamp"),
-			sg_know_salience(e, now_us, tau_s)};
+		list[i] = (struct scored){e, sg_json_text_or_empty(e, "id"),
+			sg_json_text_or_empty(e, "timestamp"), sg_know_salience(e, now_us, tau_s)};
 	}
 	qsort(list, n, sizeof(*list), salient_first);
 	for (i = 0; i < n; i++)

@@ -421,17 +421,6 @@ static int add_pack(struct sg_rules *r, const struct sg_rules_pack *p, struct sg
 
 /* ---- the graph's own rules ---- */
 
-static void add_string(struct sg_buf *b, const char *s)
-{
-	sg_buf_addc(b, '"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			sg_buf_addc(b, '\\');
-		sg_buf_addc(b, *s);
-	}
-	sg_buf_addc(b, '"');
-}
-
 static void add_action_slot(struct sg_buf *b, const char *key, const json_t *v)
 {
 	bool symbol = (strcmp(key, "kind") == 0 || strcmp(key, "strategy") == 0) &&
@@ -444,7 +433,8 @@ static void add_action_slot(struct sg_buf *b, const char *key, const json_t *v)
 		json_t *one;
 		json_array_foreach ((json_t *)v, i, one) {
 			sg_buf_addc(b, ' ');
-			add_string(b, json_is_string(one) ? json_string_value(one) : "");
+			sg_buf_add_clips_string(
+				b, json_is_string(one) ? json_string_value(one) : "");
 		}
 	} else if (symbol) {
 		sg_buf_addf(b, " %s", json_string_value(v));
@@ -457,7 +447,7 @@ static void add_action_slot(struct sg_buf *b, const char *key, const json_t *v)
 		else
 			(void)sg_json_canonical(v, &text, NULL);
 		sg_buf_addc(b, ' ');
-		add_string(b, text.data ? text.data : "");
+		sg_buf_add_clips_string(b, text.data ? text.data : "");
 	}
 	sg_buf_addc(b, ')');
 }
@@ -474,7 +464,7 @@ static void add_then(struct sg_buf *b, const struct sg_rules_rule *rule)
 				add_action_slot(b, action_slots[k], v);
 		}
 		sg_buf_adds(b, " (rule_id ");
-		add_string(b, rule->id);
+		sg_buf_add_clips_string(b, rule->id);
 		sg_buf_adds(b, ")))");
 	}
 }

@@ -7,26 +7,11 @@
 #include "base/pystr.h"
 #include "rules/internal.h"
 
-static void add_quoted(struct sg_buf *out, const char *s)
-{
-	sg_buf_addc(out, '"');
-	for (;;) {
-		size_t n = strcspn(s, "\"\\");
-		sg_buf_add(out, s, n);
-		if (!s[n])
-			break;
-		sg_buf_addc(out, '\\');
-		sg_buf_addc(out, s[n]);
-		s += n + 1;
-	}
-	sg_buf_addc(out, '"');
-}
-
 static void add_value(struct sg_buf *out, int type, const void *value)
 {
 	char number[40];
 	switch (type) {
-	case STRING: add_quoted(out, ValueToString(value)); break;
+	case STRING: sg_buf_add_clips_string(out, ValueToString(value)); break;
 	case SYMBOL:
 	case INSTANCE_NAME: sg_buf_adds(out, ValueToString(value)); break;
 	case INTEGER: sg_pystr_integer(ValueToLong(value), out); break;
@@ -56,7 +41,7 @@ void sg_text_slot(const char *name, const char *text, struct sg_buf *out)
 	sg_buf_adds(out, " (");
 	sg_buf_adds(out, name);
 	sg_buf_addc(out, ' ');
-	add_quoted(out, text);
+	sg_buf_add_clips_string(out, text);
 	sg_buf_addc(out, ')');
 }
 

@@ -11,12 +11,6 @@
 #include "base/json.h"
 #include "run/internal.h"
 
-static const char *text_at(const json_t *j, const char *key)
-{
-	const char *s = json_string_value(json_object_get(j, key));
-	return s ? s : "";
-}
-
 /* A branch that waits for a person or ends the run cannot be joined. */
 static int check_targets(const struct sg_graph *g, char *const *targets, size_t n, int line,
 	int column, struct sg_error *err)
@@ -113,7 +107,7 @@ int sg_parallel_enter(struct run *r, struct sg_error *err)
 
 static size_t needed(const json_t *plan)
 {
-	const char *strategy = text_at(plan, "strategy");
+	const char *strategy = sg_json_text_or_empty(plan, "strategy");
 	size_t n = json_array_size(json_object_get(plan, "targets"));
 	if (strcmp(strategy, "any") == 0 || strcmp(strategy, "race") == 0)
 		return 1;
@@ -160,7 +154,8 @@ static int check_conflicts(const struct sg_graph *g, const json_t *done, struct 
 						"parallel-write-conflict",
 						"branches %s and %s both write %s; give it a "
 						"reducer",
-						text_at(a, "node"), text_at(b, "node"), name);
+						sg_json_text_or_empty(a, "node"),
+						sg_json_text_or_empty(b, "node"), name);
 			}
 		}
 	return 0;
@@ -170,7 +165,7 @@ static int check_conflicts(const struct sg_graph *g, const json_t *done, struct 
 static int join_of(const struct sg_graph *g, const json_t *plan)
 {
 	const json_t *targets = json_object_get(plan, "targets");
-	const char *join = text_at(plan, "join");
+	const char *join = sg_json_text_or_empty(plan, "join");
 	int last = -1;
 	for (size_t i = 0; i < json_array_size(targets); i++) {
 		int at = sg_graph_find_node(g, json_string_value(json_array_get(targets, i)));
@@ -195,7 +190,7 @@ static int finish(struct step *s, struct sg_error *err)
 	int node = join_of(g, r->f.plan);
 	if (node < 0)
 		return sg_error_set(err, SG_EINVALID, "unknown-target", "no node \"%s\"",
-			text_at(r->f.plan, "join"));
+			sg_json_text_or_empty(r->f.plan, "join"));
 	sg_ahead_drop(r, r->f.graph); /* branches that are not needed any more */
 	json_decref(r->f.plan);
 	r->f.plan = NULL;
@@ -248,6 +243,6 @@ int sg_parallel_branch(
 	if (good + left < want)
 		return sg_error_set(err, SG_EINVALID, "parallel-failed",
 			"%zu of %zu branches succeeded; strategy %s needs %zu", good, n,
-			text_at(r->f.plan, "strategy"), want);
+			sg_json_text_or_empty(r->f.plan, "strategy"), want);
 	return next_branch(s, err);
 }

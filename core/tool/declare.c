@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/schema.h"
 #include "tool/internal.h"
 
@@ -33,17 +34,6 @@ static void free_texts(char **list)
 	for (size_t i = 0; list && list[i]; i++)
 		free(list[i]);
 	free(list);
-}
-
-static const char *text_of(const json_t *t, const char *key)
-{
-	return json_string_value(json_object_get(t, key));
-}
-
-static int64_t number_of(const json_t *t, const char *key, int64_t otherwise)
-{
-	const json_t *v = json_object_get(t, key);
-	return json_is_integer(v) ? json_integer_value(v) : otherwise;
 }
 
 /* A NULL-terminated copy of a list of strings; NULL when out of memory. */
@@ -194,18 +184,18 @@ static bool good_id(const char *id)
 
 static int fill(struct sg_tool *t, const json_t *table, struct sg_error *err)
 {
-	const char *protocol = text_of(table, "protocol"), *name = text_of(table, "name");
-	t->id = strdup(text_of(table, "id"));
-	t->name = strdup(name ? name : text_of(table, "id"));
+	const char *protocol = sg_json_text(table, "protocol"), *name = sg_json_text(table, "name");
+	t->id = strdup(sg_json_text(table, "id"));
+	t->name = strdup(name ? name : sg_json_text(table, "id"));
 	t->argv = texts_of(json_object_get(table, "command"));
 	t->permissions = texts_of(json_object_get(table, "permissions"));
 	t->n_permissions = json_array_size(json_object_get(table, "permissions"));
 	t->protocol = protocol && strcmp(protocol, "mcp") == 0 ? SG_TOOL_MCP : SG_TOOL_JSONL;
-	t->effects = effects_of(text_of(table, "side_effects"));
-	t->timeout_us = number_of(table, "timeout_seconds", DEFAULT_TIMEOUT_S) * 1000000;
-	t->memory_bytes = number_of(table, "memory_mb", DEFAULT_MEMORY_MB) << 20;
-	t->output_bytes = number_of(table, "output_bytes", DEFAULT_OUTPUT_BYTES);
-	t->processes = number_of(table, "processes", DEFAULT_PROCESSES);
+	t->effects = effects_of(sg_json_text(table, "side_effects"));
+	t->timeout_us = sg_json_int(table, "timeout_seconds", DEFAULT_TIMEOUT_S) * 1000000;
+	t->memory_bytes = sg_json_int(table, "memory_mb", DEFAULT_MEMORY_MB) << 20;
+	t->output_bytes = sg_json_int(table, "output_bytes", DEFAULT_OUTPUT_BYTES);
+	t->processes = sg_json_int(table, "processes", DEFAULT_PROCESSES);
 	return t->id && t->name && t->argv && t->permissions ? 0 : sg_error_nomem(err);
 }
 
@@ -273,7 +263,7 @@ int sg_tools_create(struct sg_tools **ret, const json_t *list, const char *direc
 		r = prepare_host(t, strict, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const json_t *table = json_array_get(list, i);
-		const char *id = text_of(table, "id");
+		const char *id = sg_json_text(table, "id");
 		if (sg_tools_find(t, id))
 			r = sg_error_set(err, SG_EINVALID, NULL, "declared twice");
 		t->n = i + 1;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/suggest.h"
 #include "trigger/internal.h"
 
@@ -21,17 +22,6 @@ static int index_of(const char *const words[3], const char *word, int fallback)
 		if (strcmp(words[i], word) == 0)
 			return i;
 	return fallback;
-}
-
-static const char *text_of(const json_t *d, const char *key)
-{
-	return json_string_value(json_object_get(d, key));
-}
-
-static int64_t number_of(const json_t *d, const char *key, int64_t fallback)
-{
-	const json_t *v = json_object_get(d, key);
-	return v ? json_integer_value(v) : fallback;
 }
 
 /* Keys that mean something for one kind only. */
@@ -151,25 +141,26 @@ static int read_secret(const char *path, struct secret *ret, struct sg_error *er
 
 static int declare_webhook(struct trigger *g, const json_t *d, struct sg_error *err)
 {
-	const char *before = text_of(d, "previous_secret_file");
-	g->window_s = number_of(d, "window_seconds", 300);
-	g->body_bytes = number_of(d, "body_bytes", 65536);
+	const char *before = sg_json_text(d, "previous_secret_file");
+	g->window_s = sg_json_int(d, "window_seconds", 300);
+	g->body_bytes = sg_json_int(d, "body_bytes", 65536);
 	g->secrets = calloc(2, sizeof(*g->secrets));
 	if (!g->secrets)
 		return sg_error_nomem(err);
-	int r = read_secret(text_of(d, "secret_file"), &g->secrets[0], err);
+	int r = read_secret(sg_json_text(d, "secret_file"), &g->secrets[0], err);
 	return r == 0 && before ? read_secret(before, &g->secrets[1], err) : r;
 }
 
 int sg_trigger_declare(struct sg_triggers *t, struct trigger *g, const json_t *d,
 	const struct sg_config *c, struct sg_error *err)
 {
-	g->id = text_of(d, "id");
-	g->graph_id = text_of(d, "graph");
-	g->schedule = text_of(d, "schedule");
+	g->id = sg_json_text(d, "id");
+	g->graph_id = sg_json_text(d, "graph");
+	g->schedule = sg_json_text(d, "schedule");
 	g->params = json_object_get(d, "params");
-	g->kind = (enum sg_trigger_kind)index_of(sg_trigger_kinds, text_of(d, "kind"), 0);
-	g->missed = (enum missed)index_of(sg_trigger_missed, text_of(d, "missed"), MISSED_RUN_ONCE);
+	g->kind = (enum sg_trigger_kind)index_of(sg_trigger_kinds, sg_json_text(d, "kind"), 0);
+	g->missed = (enum missed)index_of(
+		sg_trigger_missed, sg_json_text(d, "missed"), MISSED_RUN_ONCE);
 	g->last = g->next = -1;
 	int r = check_id(t, g->id, err);
 	if (r == 0)

@@ -29,21 +29,15 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 	return 0;
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "";
-}
-
 static void read_episode(
 	const json_t *e, struct sg_know_scope *scope, struct sg_know_episode *episode)
 {
-	*scope = (struct sg_know_scope){
-		text_of(e, "user"), text_of(e, "session"), text_of(e, "agent")};
-	*episode = (struct sg_know_episode){.id = text_of(e, "id"),
-		.content = text_of(e, "content"),
+	*scope = (struct sg_know_scope){sg_json_text_or_empty(e, "user"),
+		sg_json_text_or_empty(e, "session"), sg_json_text_or_empty(e, "agent")};
+	*episode = (struct sg_know_episode){.id = sg_json_text_or_empty(e, "id"),
+		.content = sg_json_text_or_empty(e, "content"),
 		.timestamp_us = json_integer_value(json_object_get(e, "timestamp_us")),
-		.source_node = text_of(e, "source_node"),
+		.source_node = sg_json_text_or_empty(e, "source_node"),
 		.metadata = json_object_get(e, "metadata")};
 }
 
@@ -53,7 +47,7 @@ static int write_episode(const json_t *e, struct sg_txn *t, struct sg_error *err
 	struct sg_know_scope scope;
 	struct sg_know_episode episode;
 	read_episode(e, &scope, &episode);
-	return sg_know_remember(t, text_of(e, "store"), &scope, &episode, err);
+	return sg_know_remember(t, sg_json_text_or_empty(e, "store"), &scope, &episode, err);
 }
 
 static int set_text(struct sg_exec *x, json_t *e, const char *key, struct sg_error *err)
@@ -85,13 +79,15 @@ static int make(struct sg_exec *x, json_t *e, struct sg_error *err)
 		r = set_text(x, e, "agent", err);
 	if (r == 0)
 		r = set_text(x, e, "id", err);
-	if (r == 0 && !*text_of(e, "id") && json_object_set_new(e, "id", json_string(id)) < 0)
+	if (r == 0 && !*sg_json_text_or_empty(e, "id") &&
+		json_object_set_new(e, "id", json_string(id)) < 0)
 		r = sg_error_nomem(err);
-	const json_t *content = json_object_get(x->state, text_of(config, "content"));
-	const json_t *meta = json_object_get(x->state, text_of(config, "metadata"));
+	const json_t *content = json_object_get(x->state, sg_json_text_or_empty(config, "content"));
+	const json_t *meta = json_object_get(x->state, sg_json_text_or_empty(config, "metadata"));
 	if (r == 0 && !json_is_string(content))
 		r = sg_error_set(err, SG_EINVALID, "remember-content",
-			"the state field \"%s\" holds no text", text_of(config, "content"));
+			"the state field \"%s\" holds no text",
+			sg_json_text_or_empty(config, "content"));
 	if (r < 0)
 		return r;
 	if (json_object_set_new(e, "content", json_incref((json_t *)(uintptr_t)content)) < 0 ||
