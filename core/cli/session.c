@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/model_dir.h"
+#include "cli/packs.h"
 #include "config/config.h"
-#include "run/mounts.h"
 
 static int make_directory(const char *dir, struct sg_error *err)
 {
@@ -35,13 +35,13 @@ static int load_model(struct sg_session *s, const char *model, struct sg_error *
 	return r < 0 ? r : sg_embedder_load(&s->embedder, dir, NULL, false, err);
 }
 
-static int load_packs(struct sg_session *s, const char *state_dir, const char *const *packs,
-	size_t n_packs, struct sg_error *err)
+static int load_packs(struct sg_session *s, const char *state_dir, const struct sg_cli_packs *packs,
+	struct sg_error *err)
 {
 	sg_autofree char *pins = NULL;
 	if (asprintf(&pins, "%s/trusted_keys", state_dir) < 0)
 		return sg_error_nomem(err);
-	return sg_mounts_from_directories(&s->mounts, packs, n_packs, pins, err);
+	return sg_mounts_from_directories(&s->mounts, packs->dirs, packs->n, pins, err);
 }
 
 /* The tools of a configuration; its profile counts for them here too. */
@@ -81,8 +81,8 @@ int sg_session_open(
 	int r = make_directory(o.state_dir, err);
 	if (r == 0 && with->with_model)
 		r = load_model(s, with->model, err);
-	if (r == 0 && with->n_packs)
-		r = load_packs(s, o.state_dir, with->packs, with->n_packs, err);
+	if (r == 0 && with->packs && with->packs->n)
+		r = load_packs(s, o.state_dir, with->packs, err);
 	if (r == 0)
 		r = load_tools(s, &o, with, err);
 	o.embedder = s->embedder;

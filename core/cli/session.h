@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "cli/packs.h"
 #include "run/run.h"
 
 #define SG_SESSION_STATE_DIR ".stargraph" /* unless --state-dir says otherwise */
@@ -22,8 +23,7 @@ struct sg_session_options {
 	const char *model; /* where it lies; NULL = HF_HOME */
 	/* Directories of rule packs; their keys are pinned on first use in
 	 * <state_dir>/trusted_keys. */
-	const char *const *packs;
-	size_t n_packs;
+	const struct sg_cli_packs *packs; /* NULL = none */
 	bool allow_side_effects;
 	const char *config; /* stargraph.toml that declares tools; NULL = there are none */
 };

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/packs.h"
 #include "config/yaml.h"
 #include "run/compile.h"
-#include "run/mounts.h"
 #include "run/run.h"
 #include "run/simulate.h"
 
@@ -145,14 +145,14 @@ static int without(
 	return e;
 }
 
-int sg_trace_print(const char *graph, const char *fixtures, const char *const *packs,
-	size_t n_packs, const json_t *params, struct sg_error *err)
+int sg_trace_print(const char *graph, const char *fixtures, const struct sg_cli_packs *packs,
+	const json_t *params, struct sg_error *err)
 {
 	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *g = NULL;
 	struct sg_mounts *m = NULL;
-	int e = sg_mounts_from_directories(&m, packs, n_packs, NULL, err);
+	int e = sg_cli_mount_packs(packs, &m, err);
 	if (e == 0)
 		e = sg_graph_load(&g, graph, kinds, sg_run_kinds(kinds), &limits, err);
 	if (e == 0)

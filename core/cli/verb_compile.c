@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/packs.h"
 #include "cli/yaml_out.h"
 #include "run/compile.h"
-#include "run/mounts.h"
 #include "run/run.h"
 
 static void print_action(const struct sg_action *a)
@@ -48,8 +48,6 @@ static void print_rules(const struct sg_graph *g)
 	}
 }
 
-#define MAX_PACKS 64
-
 static int compile(
 	const char *path, bool show_clips, const struct sg_mounts *m, struct sg_error *err)
 {
@@ -73,11 +71,11 @@ static int compile(
 	return e;
 }
 
-static int with_packs(const char *path, bool show_clips, const char *const *packs, size_t n_packs,
-	struct sg_error *err)
+static int with_packs(
+	const char *path, bool show_clips, const struct sg_cli_packs *packs, struct sg_error *err)
 {
 	struct sg_mounts *m = NULL;
-	int e = sg_mounts_from_directories(&m, packs, n_packs, NULL, err);
+	int e = sg_cli_mount_packs(packs, &m, err);
 	if (e == 0)
 		e = compile(path, show_clips, m, err);
 	sg_mounts_destroy(m);
@@ -89,22 +87,20 @@ static int run(int argc, char **argv)
 	static const struct option options[] = {{"show-clips", no_argument, NULL, 'c'},
 		{"pack", required_argument, NULL, 'p'}, {0}};
 	struct sg_error err = {0};
-	const char *packs[MAX_PACKS];
-	size_t n_packs = 0;
+	struct sg_cli_packs packs = {0};
 	bool show_clips = false;
 	int o;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (o == '?' || n_packs == MAX_PACKS)
+		if (o == '?')
 			return sg_cli_usage(
 				&sg_verb_compile, "bad option \"%s\"", argv[optind - 1]);
-		if (o == 'p')
-			packs[n_packs++] = optarg;
-		else
-			show_clips = true;
+		if (o == 'p' && sg_cli_add_pack(&packs, &sg_verb_compile, optarg))
+			return SG_EXIT_USAGE;
+		show_clips = show_clips || o == 'c';
 	}
 	if (optind + 1 != argc)
 		return sg_cli_usage(&sg_verb_compile, "one graph file is needed");
-	if (with_packs(argv[optind], show_clips, packs, n_packs, &err) < 0)
+	if (with_packs(argv[optind], show_clips, &packs, &err) < 0)
 		return sg_cli_fail(&err);
 	return fflush(stdout) == 0 ? SG_EXIT_DONE : SG_EXIT_FAILED;
 }

@@ -12,7 +12,6 @@
 #include "cli/session.h"
 
 #define MAX_RESPONSE (4U << 20)
-#define MAX_PACKS 64
 #define MAX_TOLD 10000 /* runs that resume prints a line for */
 
 enum what { RESUME, RESPOND, CANCEL };
@@ -22,8 +21,7 @@ static const struct sg_verb *const verbs[] = {
 struct arguments {
 	enum what what;
 	const char *run_id, *state_dir, *model, *actor, *response, *graph, *config;
-	const char *packs[MAX_PACKS];
-	size_t n_packs;
+	struct sg_cli_packs packs;
 	bool allow_side_effects;
 };
 
@@ -49,10 +47,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 'r': a->response = optarg; break;
 		case 'c': a->config = optarg; break;
 		case 'p':
-			if (a->n_packs == MAX_PACKS)
-				return sg_cli_usage(
-					verbs[a->what], "more than %d packs", MAX_PACKS);
-			a->packs[a->n_packs++] = optarg;
+			if (sg_cli_add_pack(&a->packs, verbs[a->what], optarg))
+				return SG_EXIT_USAGE;
 			break;
 		case 'g': a->graph = optarg; break;
 		case 'e': a->allow_side_effects = true; break;
@@ -211,8 +207,7 @@ static int execute(const struct arguments *a)
 	const struct sg_session_options with = {.state_dir = a->state_dir,
 		.model = a->model,
 		.with_model = model_there(a->model),
-		.packs = a->packs,
-		.n_packs = a->n_packs,
+		.packs = &a->packs,
 		.config = a->config,
 		.allow_side_effects = a->allow_side_effects || a->what == CANCEL};
 	if (sg_session_open(&s, &with, &err) < 0)

@@ -15,7 +15,7 @@
 
 struct arguments {
 	struct sg_session_options session;
-	const char *packs[64];
+	struct sg_cli_packs packs;
 	const char *run_id, *mutation, *actor;
 	long step;
 	bool inherit, json;
@@ -54,11 +54,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 			a->session.model = optarg;
 			a->session.with_model = true;
 			break;
-		case 'p':
-			if (a->session.n_packs == SG_ARRAY_LEN(a->packs))
-				return sg_cli_usage(&sg_verb_counterfactual, "too many packs");
-			a->packs[a->session.n_packs++] = optarg;
-			break;
+		case 'p': r = sg_cli_add_pack(&a->packs, &sg_verb_counterfactual, optarg); break;
 		case 'a': a->actor = optarg; break;
 		case 'i': a->inherit = true; break;
 		case 'j': a->json = true; break;
@@ -69,7 +65,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		return sg_cli_usage(&sg_verb_counterfactual,
 			"one run id, --step N and --mutation FILE are needed");
 	a->run_id = argv[optind];
-	a->session.packs = a->packs;
+	a->session.packs = &a->packs;
 	return r;
 }
 

@@ -11,12 +11,9 @@
 #include "cli/session.h"
 #include "cli/trace.h"
 
-#define MAX_PACKS 64
-
 struct arguments {
 	const char *graph, *state_dir, *model;
-	const char *packs[MAX_PACKS];
-	size_t n_packs;
+	struct sg_cli_packs packs;
 	json_t *inputs; /* owned */
 	bool json, interactive, allow_side_effects, inspect;
 	const char *config;
@@ -63,11 +60,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 's': a->state_dir = optarg; break;
 		case 'm': a->model = optarg; break;
 		case 'c': a->config = optarg; break;
-		case 'p':
-			if (a->n_packs == MAX_PACKS)
-				return sg_cli_usage(&sg_verb_run, "more than %d packs", MAX_PACKS);
-			a->packs[a->n_packs++] = optarg;
-			break;
+		case 'p': r = sg_cli_add_pack(&a->packs, &sg_verb_run, optarg); break;
 		case 'j': a->json = true; break;
 		case 'n': a->interactive = false; break;
 		case 'e': a->allow_side_effects = true; break;
@@ -193,8 +186,7 @@ static int run_graph(const struct arguments *a)
 	sg_autofree char *id = NULL;
 	struct sg_session_options with = {.state_dir = a->state_dir,
 		.model = a->model,
-		.packs = a->packs,
-		.n_packs = a->n_packs,
+		.packs = &a->packs,
 		.config = a->config,
 		.allow_side_effects = a->allow_side_effects};
 	if (look_at(a->graph, &id, &with.with_model, &err) < 0 ||
@@ -218,7 +210,7 @@ static int run_graph(const struct arguments *a)
 static int inspect(const struct arguments *a)
 {
 	struct sg_error err;
-	if (sg_trace_print(a->graph, NULL, a->packs, a->n_packs, a->inputs, &err) < 0)
+	if (sg_trace_print(a->graph, NULL, &a->packs, a->inputs, &err) < 0)
 		return sg_cli_fail(&err);
 	return fflush(stdout) == 0 ? SG_EXIT_DONE : SG_EXIT_FAILED;
 }

@@ -7,8 +7,6 @@
 #include "cli/cli.h"
 #include "cli/trace.h"
 
-#define MAX_PACKS 64
-
 static int add_input(json_t *params, const char *text)
 {
 	const char *eq = strchr(text, '=');
@@ -24,8 +22,8 @@ static int run(int argc, char **argv)
 		{"inputs", required_argument, NULL, 'i'}, {"pack", required_argument, NULL, 'p'},
 		{0}};
 	struct sg_error err = {0};
-	const char *fixtures = NULL, *packs[MAX_PACKS];
-	size_t n_packs = 0;
+	const char *fixtures = NULL;
+	struct sg_cli_packs packs = {0};
 	json_t *params = json_object();
 	int o, code = 0;
 	while (code == 0 && (o = getopt_long(argc, argv, "i:", options, NULL)) != -1) {
@@ -33,8 +31,8 @@ static int run(int argc, char **argv)
 			fixtures = optarg;
 		else if (o == 'i')
 			code = add_input(params, optarg);
-		else if (o == 'p' && n_packs < MAX_PACKS)
-			packs[n_packs++] = optarg;
+		else if (o == 'p')
+			code = sg_cli_add_pack(&packs, &sg_verb_simulate, optarg);
 		else
 			code = sg_cli_usage(
 				&sg_verb_simulate, "bad option \"%s\"", argv[optind - 1]);
@@ -42,7 +40,7 @@ static int run(int argc, char **argv)
 	if (code == 0 && (optind + 1 != argc || !fixtures))
 		code = sg_cli_usage(
 			&sg_verb_simulate, "a graph file and --fixtures FILE are needed");
-	if (code == 0 && sg_trace_print(argv[optind], fixtures, packs, n_packs, params, &err) < 0)
+	if (code == 0 && sg_trace_print(argv[optind], fixtures, &packs, params, &err) < 0)
 		code = sg_cli_fail(&err);
 	json_decref(params);
 	return code == 0 && fflush(stdout) != 0 ? SG_EXIT_FAILED : code;
