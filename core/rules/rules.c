@@ -175,13 +175,40 @@ static void add_matched(const struct partialMatch *basis, struct sg_buf *out)
 	}
 }
 
+/* What a fact says while it is still there: a rule may retract what fired it. */
+static json_t *explain_fact(const struct sg_rules *r, const struct fact *f)
+{
+	sg_autobuf scratch = SG_BUF_INIT(4U * SG_RULE_STRING_MAX);
+	sg_autobuf text = SG_BUF_INIT(8U * SG_RULE_STRING_MAX);
+	json_t *said = NULL;
+	char id[24];
+	(void)snprintf(id, sizeof(id), "f-%lld", f->factIndex);
+	if (sg_text_fact(r, f, &scratch, &text) == 0 && !text.failed)
+		said = json_loadb(text.data, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+	return json_pack("{s:s, s:o, s:s, s:o}", "id", id, "slots", sg_text_slots(f), "template",
+		ValueToString(f->whichDeftemplate->header.name), "text",
+		said ? said : json_string(""));
+}
+
+static json_t *explain_basis(const struct sg_rules *r, const struct partialMatch *basis)
+{
+	json_t *list = json_array();
+	for (unsigned i = 0; list && i < basis->bcount; i++) {
+		const struct alphaMatch *m = basis->binds[i].gm.theMatch;
+		const struct fact *f = m ? (const struct fact *)m->matchingItem : NULL;
+		if (f)
+			(void)json_array_append_new(list, explain_fact(r, f));
+	}
+	return list;
+}
+
 static const struct sg_construct *rule_of(const struct sg_rules *r, const struct activation *a)
 {
 	return &r->constructs[a->theRule->header.bsaveID];
 }
 
 static int note_firing(struct sg_rules *r, struct sg_rules_outcome *o, const struct activation *a,
-	struct sg_error *err)
+	bool explain, struct sg_error *err)
 {
 	if ((o->n_firings & (o->n_firings - 1)) == 0) { /* grow at powers of two */
 		size_t cap = o->n_firings ? o->n_firings * 2 : 1;
@@ -196,9 +223,11 @@ static int note_firing(struct sg_rules *r, struct sg_rules_outcome *o, const str
 	struct sg_firing *f = &o->firings[o->n_firings];
 	*f = (struct sg_firing){
 		.rule = c->rule, .rule_id = strdup(c->rule_id), .matched = sg_buf_take(&matched)};
-	if (!f->rule_id || !f->matched) {
+	f->facts = explain ? explain_basis(r, a->basis) : NULL;
+	if (!f->rule_id || !f->matched || (explain && !f->facts)) {
 		free(f->rule_id);
 		free(f->matched);
+		json_decref(f->facts);
 		return sg_error_nomem(err);
 	}
 	o->n_firings++;
@@ -212,9 +241,10 @@ static int note_agenda(struct sg_rules *r, struct sg_rules_outcome *o)
 		a = EnvGetNextActivation(r->env, a)) {
 		sg_autobuf matched = SG_BUF_INIT(SG_RULE_PATTERNS_MAX * 24U);
 		add_matched(a->basis, &matched);
-		(void)json_array_append_new(o->agenda,
-			json_pack("{s:s, s:s, s:b}", "rule", rule_of(r, a)->rule_id, "matched",
-				matched.data ? matched.data : "", "fired", 0));
+		(void)json_array_append_new(
+			o->agenda, json_pack("{s:s, s:s, s:i, s:b}", "rule", rule_of(r, a)->rule_id,
+					   "matched", matched.data ? matched.data : "", "salience",
+					   a->salience, "fired", 0));
 	}
 	return 0;
 }
@@ -325,7 +355,8 @@ static int check_after(struct sg_rules *r, const struct sg_rules_outcome *o, str
 	return e;
 }
 
-static int fire_all(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_error *err)
+static int fire_all(
+	struct sg_rules *r, struct sg_rules_outcome *o, bool explain, struct sg_error *err)
 {
 	for (const struct activation *a = EnvGetNextActivation(r->env, NULL); a;
 		a = EnvGetNextActivation(r->env, NULL)) {
@@ -335,7 +366,7 @@ static int fire_all(struct sg_rules *r, struct sg_rules_outcome *o, struct sg_er
 				"more than %lld rule firings in one step; last: %s",
 				(long long)r->limits.firings, rule_of(r, a)->rule_id);
 		}
-		int e = note_firing(r, o, a, err);
+		int e = note_firing(r, o, a, explain, err);
 		if (e < 0)
 			return e;
 		long long since = FactData(r->env)->NextFactIndex;
@@ -388,7 +419,7 @@ static int run_step(struct sg_rules *r, const struct sg_rules_step *in, struct s
 	if (e == 0 && in->explain)
 		e = note_agenda(r, o);
 	if (e == 0)
-		e = fire_all(r, o, err);
+		e = fire_all(r, o, in->explain, err);
 	if (e == 0)
 		e = take_facts(r, o, err);
 	mark_agenda(o);
@@ -434,6 +465,7 @@ void sg_rules_outcome_finish(struct sg_rules_outcome *o)
 		free(o->firings[i].rule_id);
 		free(o->firings[i].matched);
 		json_decref(o->firings[i].actions);
+		json_decref(o->firings[i].facts);
 	}
 	free(o->firings);
 	free(o->fact_indices);

@@ -117,7 +117,7 @@ struct sg_rules_step {
 	size_t n_facts;
 	size_t n_seen; /* the first n_seen of facts have been through an earlier step: what matches
 			  only such facts does not fire again */
-	bool explain;  /* fill in outcome.agenda */
+	bool explain;  /* fill in outcome.agenda and the firings' facts */
 };
 
 /* One rule that fired, in firing order. */
@@ -128,6 +128,9 @@ struct sg_firing {
 			    natives deny, escalate, route and a bosun-violation of severity halt
 			    already translated); else NULL */
 	char *matched;	 /* the facts that fired it, "f-1,f-3", owned */
+	json_t *facts;	 /* with explain: these facts as they were when it fired, [{"id": "f-1",
+			    "slots": {…}, "template", "text"}…] in the order of its patterns; else
+			    NULL */
 };
 
 struct sg_rules_outcome {
@@ -138,8 +141,8 @@ struct sg_rules_outcome {
 	const char *facts;
 	size_t n_facts;
 	int64_t *fact_indices; /* the N of f-N of each of these, owned */
-	json_t *agenda; /* with explain: array of {rule, matched, fired}, what was activated before
-			   the first firing, in agenda order; else NULL */
+	json_t *agenda;	       /* with explain: array of {rule, matched, salience, fired}, what was
+				  activated before the first firing, in agenda order; else NULL */
 };
 
 /* Errors: SG_ELIMIT kinds "rule-explosion", "rule-firings", "rule-facts", "rule-timeout",

@@ -150,6 +150,9 @@ struct run {
 	struct sg_engine *engine;
 	const struct source *source; /* NULL = the world */
 	void *source_data;
+	/* Told what the rules did in a step before it becomes a checkpoint; NULL = nobody asks. */
+	void (*explained)(void *ctx, const struct step *s, const struct sg_rules_outcome *o);
+	void *explained_ctx;
 	struct sg_run_row row; /* graph_id is borrowed from the graph, the other texts are owned */
 	struct frame f;	       /* the innermost graph; frames.c */
 	enum run_phase phase;

@@ -246,6 +246,7 @@ static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_err
 		.facts = in,
 		.n_facts = r->f.n_facts,
 		.n_seen = r->f.n_seen,
+		.explain = r->explained != NULL,
 	};
 	return sg_rules_run(r->f.graph->rules, &step, ret, err);
 }
@@ -274,6 +275,8 @@ static int conclude(
 		s->reason = s->d.action->reason;
 	s->rule_id = s->d.rule_id;
 	rc = sg_decision_json(&s->d, &action, err);
+	if (rc == 0 && r->explained)
+		r->explained(r->explained_ctx, s, o);
 	if (rc == 0)
 		rc = sg_carried_apply(r, r->f.graph, o, s->ts_us, err);
 	if (rc < 0)

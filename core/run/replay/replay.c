@@ -4,16 +4,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/json.h"
 #include "base/utf8.h"
 #include "run/replay/walk.h"
-
-struct sg_replayer {
-	struct sg_engine *engine;
-	int64_t limit_us; /* of CPU, 0 = none */
-};
 
 /* One replay. */
 struct compare {
@@ -23,8 +17,6 @@ struct compare {
 	const struct sg_recording *rec; /* whose lines are at hand */
 	size_t line;			/* next of them */
 	char digest[SG_SHA256_HEX];	/* of the step at hand */
-	int64_t until_us;		/* on cpu_us(); 0 = no limit */
-	bool late;
 };
 
 int sg_replayer_create(
@@ -47,13 +39,6 @@ int sg_replayer_create(
 void sg_replayer_set_limit(struct sg_replayer *p, int64_t us)
 {
 	p->limit_us = us;
-}
-
-static int64_t cpu_us(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 void sg_replayer_destroy(struct sg_replayer *p)
@@ -324,8 +309,6 @@ static int seen(void *ctx, const struct item *items, size_t n)
 		else if (items[i].kind == ITEM_EVENT)
 			stop = take_event(c, &items[i].event);
 	}
-	if (!stop && c->until_us && cpu_us() > c->until_us)
-		stop = c->late = true;
 	return stop;
 }
 
@@ -425,29 +408,19 @@ int sg_replay(struct sg_replayer *p, const struct sg_recording *rec, struct sg_r
 	struct sg_replay_result res = {.identical = true, .step = -1};
 	struct compare c = {.res = &res, .walk = {.engine = p->engine}};
 	uint8_t sum[SG_SHA256_BYTES];
-	if (rec->n_graphs > 1)
-		return sg_error_set(err, SG_EREFUSED, "migrated",
-			"run %s migrated from graph %.12s… to another one; a replay does not "
-			"follow "
-			"a migration",
-			rec->row.run_id, rec->graphs[1].hash);
+	int rc = sg_replayable(rec, err);
+	if (rc < 0)
+		return rc;
 	c.proof = sg_sha256_create();
 	if (!c.proof)
 		return sg_error_nomem(err);
 	c.walk.seen = seen;
 	c.walk.ctx = &c;
 	set_runtime(&c, rec);
-	c.until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
-	int rc = sg_walk_begin(&c.walk, p->engine, rec, err);
+	rc = sg_walk_begin(&c.walk, p, rec, err);
 	c.rec = rc == 0 ? c.walk.level[0].rec : rec;
 	if (rc == 0)
 		rc = sg_walk_run(&c.walk, err);
-	if (rc == 0 && c.late)
-		rc = sg_error_set(err, SG_ELIMIT, "replay-too-long",
-			"the replay of run '%s' took more than %lld ms by step %lld; `stargraph "
-			"replay %s --state-dir DIR` replays it on the host, beside the server",
-			rec->row.run_id, (long long)p->limit_us / 1000, (long long)res.steps,
-			rec->row.run_id);
 	if (rc == 0)
 		conclude(&c, rec);
 	sg_walk_finish(&c.walk);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -589,11 +590,20 @@ static int check_same_graph(const struct level *parent, const struct level *l, s
 		"run %s has another graph than the run it was forked from", l->rec->row.run_id);
 }
 
-int sg_walk_begin(struct walk *w, struct sg_engine *bare, const struct sg_recording *rec,
+static int64_t cpu_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_recording *rec,
 	struct sg_error *err)
 {
 	json_auto_t *params = NULL;
+	struct sg_engine *bare = p->engine;
 	w->engine = bare;
+	w->until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
 	int rc = stack(w, rec, err);
 	for (size_t i = 0; rc == 0 && i < w->n_levels; i++) {
 		const struct sg_recording *one = w->level[i].rec;
@@ -662,6 +672,25 @@ static int deliver(struct walk *w)
 	return stop;
 }
 
+int sg_replayable(const struct sg_recording *rec, struct sg_error *err)
+{
+	if (rec->n_graphs <= 1)
+		return 0;
+	return sg_error_set(err, SG_EREFUSED, "migrated",
+		"run %s migrated from graph %.12s… to another one; a replay does not follow a "
+		"migration",
+		rec->row.run_id, rec->graphs[1].hash);
+}
+
+static int too_long(const struct walk *w, struct sg_error *err)
+{
+	const char *id = w->level[w->n_levels - 1].rec->row.run_id;
+	return sg_error_set(err, SG_ELIMIT, "replay-too-long",
+		"the replay of run '%s' took more than its time by step %lld; `stargraph replay %s "
+		"--state-dir DIR` replays it on the host, beside the server",
+		id, (long long)w->run->step, id);
+}
+
 int sg_walk_run(struct walk *w, struct sg_error *err)
 {
 	struct run *r = w->run;
@@ -672,6 +701,8 @@ int sg_walk_run(struct walk *w, struct sg_error *err)
 			return rc;
 		sg_run_advance(r, 1);
 		stop = deliver(w);
+		if (!stop && w->until_us && cpu_us() > w->until_us)
+			return too_long(w, err);
 	}
 	return 0;
 }

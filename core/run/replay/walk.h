@@ -6,6 +6,12 @@
 #include "run/internal.h"
 #include "run/replay/fork.h"
 #include "run/replay/recording.h"
+#include "run/replay/replay.h"
+
+struct sg_replayer {
+	struct sg_engine *engine; /* a bare one */
+	int64_t limit_us;	  /* of this thread's CPU, for one walk; 0 = none */
+};
 
 /* One of the runs that a fork hangs on, the first is no fork. */
 struct level {
@@ -26,12 +32,16 @@ struct walk {
 	/* Items of one turn: checkpoints and events in order. Nonzero stops the walk. */
 	int (*seen)(void *ctx, const struct item *items, size_t n);
 	void *ctx;
+	int64_t until_us; /* on this thread's CPU clock; 0 = no limit */
 };
 
 /* rec and its parents stay borrowed. SG_ECORRUPT "fork-graph": a fork of another graph. */
-int sg_walk_begin(struct walk *w, struct sg_engine *bare, const struct sg_recording *rec,
+int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_recording *rec,
 	struct sg_error *err);
-/* Until the run has settled, the record ends, or seen stops it. */
+/* A run that migrated is not executed again: SG_EREFUSED. */
+int sg_replayable(const struct sg_recording *rec, struct sg_error *err);
+/* Until the run has settled, the record ends, or seen stops it. SG_ELIMIT "replay-too-long": it
+ * took more than the replayer's limit. */
 int sg_walk_run(struct walk *w, struct sg_error *err);
 void sg_walk_finish(struct walk *w);
 

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "run/internal.h"
+#include "run/replay/firings.h"
 #include "run/replay/fork.h"
 #include "run/replay/replay.h"
 
@@ -303,6 +304,91 @@ static void mutations_are_checked(void **state)
 	json_decref(m);
 }
 
+static const char *text_of(const json_t *j, const char *key)
+{
+	return json_string_value(json_object_get(j, key));
+}
+
+static const json_t *first_fired(const json_t *step)
+{
+	return json_array_get(json_object_get(step, "fired"), 0);
+}
+
+static json_t *firings_at(const struct sg_recording *rec, int64_t step, int code)
+{
+	const struct sg_engine_options o = {0};
+	struct sg_replayer *p = NULL;
+	struct sg_error err = {0};
+	json_t *j = NULL;
+	assert_int_equal(sg_replayer_create(&p, &o, &err), 0);
+	assert_int_equal(sg_firings_at(p, rec, step, &j, &err), code);
+	sg_replayer_destroy(p);
+	return j;
+}
+
+static void the_rules_of_a_step_are_told(void **state)
+{
+	struct sg_engine *e = open_engine(*state, NULL);
+	struct seen s;
+	char id[SG_RUN_ID_TEXT];
+	load(e, *state, "course.yaml", course);
+	run(e, "run:course", "{\"message\":\"hi\"}", &s, id);
+	sg_engine_destroy(e);
+	struct sg_recording *rec = recording(*state, id);
+	json_t *j = firings_at(rec, 0, 0);
+	assert_string_equal(text_of(j, "node"), "a");
+	assert_int_equal(json_array_size(json_object_get(j, "fired")), 1);
+	assert_string_equal(text_of(first_fired(j), "rule"), "make");
+	const json_t *fact = json_array_get(json_object_get(first_fired(j), "facts"), 0);
+	assert_string_equal(text_of(fact, "template"), "node-id");
+	assert_string_equal(text_of(json_object_get(fact, "slots"), "id"), "a");
+	assert_string_equal(
+		text_of(json_array_get(json_object_get(j, "agenda"), 0), "rule"), "make");
+	json_decref(j);
+	j = firings_at(rec, 1, 0); /* an interrupt node stops before its rules are asked */
+	assert_true(json_is_false(json_object_get(j, "asked")));
+	json_decref(j);
+	assert_null(firings_at(rec, 2, -SG_ENOTFOUND));
+	free(rec->steps[0].state);
+	rec->steps[0].state = strdup("{}");
+	assert_null(firings_at(rec, 0, -SG_ECORRUPT));
+	sg_recording_destroy(rec);
+}
+
+static const char carries[] =
+	"ir_version: \"1.0.0\"\nid: \"run:carries\"\nstate_schema: {message: str}\n"
+	"nodes:\n  - {id: a, kind: passthrough}\n  - {id: b, kind: passthrough}\n"
+	"  - {id: c, kind: halt}\n  - {id: d, kind: halt}\n"
+	"rules:\n"
+	"  - {id: make, when: {node: a}, then: [{kind: assert, fact: mark, slots: "
+	"'{\"of\": \"{message}\"}'}]}\n"
+	"  - {id: use, when: \"(node-id (id b)) (mark (of \\\"hi\\\"))\", then: [{kind: goto, "
+	"target: d}]}\n";
+
+static void a_carried_fact_names_its_origin(void **state)
+{
+	struct sg_engine *e = open_engine(*state, NULL);
+	struct seen s;
+	char id[SG_RUN_ID_TEXT];
+	load(e, *state, "carries.yaml", carries);
+	run(e, "run:carries", "{\"message\":\"hi\"}", &s, id);
+	assert_int_equal(s.status, SG_RUN_DONE);
+	sg_engine_destroy(e);
+	struct sg_recording *rec = recording(*state, id);
+	json_t *j = firings_at(rec, 1, 0);
+	assert_string_equal(text_of(j, "decided_by"), "use");
+	const json_t *fact = json_array_get(json_object_get(first_fired(j), "facts"), 1),
+		     *from = json_object_get(fact, "provenance");
+	assert_string_equal(text_of(json_object_get(fact, "slots"), "of"), "hi");
+	assert_null(json_object_get(json_object_get(fact, "slots"), "_origin"));
+	assert_string_equal(text_of(from, "run_id"), id);
+	assert_string_equal(text_of(from, "step"), "0");
+	assert_non_null(text_of(from, "origin"));
+	assert_non_null(text_of(from, "source"));
+	json_decref(j);
+	sg_recording_destroy(rec);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +401,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_fork_leaves_its_parent_and_is_identical, tmp_setup, tmp_teardown),
 		cmocka_unit_test(mutations_are_checked),
+		cmocka_unit_test_setup_teardown(
+			the_rules_of_a_step_are_told, tmp_setup, tmp_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_carried_fact_names_its_origin, tmp_setup, tmp_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
