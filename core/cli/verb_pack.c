@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/suggest.h"
 #include "cli/cli.h"
+#include "cli/pack_test.h"
 #include "pack/pack.h"
 
 /* What the options of all subcommands say; each checks what it needs. */
@@ -20,6 +21,7 @@ struct request {
 	enum sg_pack_hash hash;
 	char **args;
 	int n_args;
+	bool json, strict;
 };
 
 static const char *standing_name(enum sg_pack_standing s)
@@ -161,6 +163,11 @@ static int keygen(const struct request *q)
 	return print_json(json_pack("{s:s,s:s}", "key_id", id, "dir", q->out ? q->out : "."));
 }
 
+static int test(const struct request *q)
+{
+	return sg_cli_pack_test(q->args[0], q->json, q->strict);
+}
+
 static const struct {
 	const char *name;
 	int min_args, max_args;
@@ -171,6 +178,7 @@ static const struct {
 	{"pin", 1, 1, pin},
 	{"revert", 1, 1, revert},
 	{"sign", 1, 1, sign},
+	{"test", 1, 1, test},
 	{"verify", 1, 1, verify},
 };
 
@@ -190,7 +198,7 @@ static int dispatch(const char *name, const struct request *q)
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-enum { OPT_KEY = 1, OPT_KEY_ID, OPT_OUT, OPT_ALLOW, OPT_HASH };
+enum { OPT_KEY = 1, OPT_KEY_ID, OPT_OUT, OPT_ALLOW, OPT_HASH, OPT_JSON, OPT_STRICT };
 
 static int take_option(struct request *q, int o)
 {
@@ -198,6 +206,8 @@ static int take_option(struct request *q, int o)
 	case OPT_KEY: q->key = optarg; return 0;
 	case OPT_KEY_ID: q->key_id = optarg; return 0;
 	case OPT_OUT: q->out = optarg; return 0;
+	case OPT_JSON: q->json = true; return 0;
+	case OPT_STRICT: q->strict = true; return 0;
 	case OPT_ALLOW:
 		if (q->n_allow == SG_PACK_MAX_KEYS)
 			return sg_cli_usage(&sg_verb_pack, "too many --allow");
@@ -217,7 +227,8 @@ static int run(int argc, char **argv)
 		{"key-id", required_argument, NULL, OPT_KEY_ID},
 		{"out", required_argument, NULL, OPT_OUT},
 		{"allow", required_argument, NULL, OPT_ALLOW},
-		{"hash", required_argument, NULL, OPT_HASH}, {0}};
+		{"hash", required_argument, NULL, OPT_HASH}, {"json", no_argument, NULL, OPT_JSON},
+		{"strict", no_argument, NULL, OPT_STRICT}, {0}};
 	struct sg_error err = {0};
 	struct request q = {.hash = SG_PACK_SHA256};
 	int o;
@@ -242,7 +253,7 @@ static int run(int argc, char **argv)
 
 const struct sg_verb sg_verb_pack = {
 	.name = "pack",
-	.summary = "make keys, sign and verify rule packs, pin and unpin keys",
+	.summary = "make keys, sign, verify and test rule packs, pin and unpin keys",
 	.usage =
 		"usage: stargraph pack keygen [--key-id ID] [--out DIR]\n"
 		"       stargraph pack sign PACK --key KEY.pem [--key-id ID] [--hash "
@@ -250,13 +261,17 @@ const struct sg_verb sg_verb_pack = {
 		"       stargraph pack verify PACK [--allow KEY.pub.pem]…\n"
 		"       stargraph pack list PACK…  [--allow KEY.pub.pem]…\n"
 		"       stargraph pack pin PACK\n"
-		"       stargraph pack revert KEY_ID\n\n"
+		"       stargraph pack revert KEY_ID\n"
+		"       stargraph pack test PACK [--json] [--strict]\n\n"
 		"  PACK         a directory with manifest.yaml and rules.clp\n"
 		"  --allow KEY  trust only these keys; without it, what the configuration trusts:\n"
 		"               [packs] allow, and under oss-default the keys pinned in\n"
 		"               STATE_DIR/trusted_keys\n"
 		"  pin          remember the key that came with PACK as the one for its key id\n"
-		"  revert       forget a pinned key\n\n"
+		"  revert       forget a pinned key\n"
+		"  test         run the fact tables in PACK/tests; the pack needs no signature "
+		"yet.\n"
+		"               Exit code 1: a case failed, or with --strict a rule never fired\n\n"
 		"Exit code 4: the signature does not verify; 5: it verifies, but only with the "
 		"key\n"
 		"that came with the pack. The configuration's flags (--config, --profile,\n"

@@ -6,12 +6,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/schema.h"
 #include "config/marks.h"
 #include "config/yaml_scalar.h"
 
@@ -433,4 +436,29 @@ void sg_yaml_mark(
 	const struct sg_mark *m = sg_mark_find(y->marks, pointer);
 	*ret_line = key && m->key_line ? m->key_line : m->line;
 	*ret_column = key && m->key_line ? m->key_column : m->column;
+}
+
+int sg_yaml_locate(const struct sg_yaml *y, const char *pointer, struct sg_error *err)
+{
+	int line, column;
+	sg_yaml_mark(y, pointer, 0, &line, &column);
+	return sg_error_prefix(
+		err, "%s:%d:%d", y->path, line ? line : 1, column ? column : 1); /* empty */
+}
+
+int sg_yaml_validate(const struct sg_yaml *y, const char *schema, struct sg_error *err)
+{
+	struct sg_error local = {0};
+	json_auto_t *parsed = NULL;
+	char pointer[1024] = "";
+	err = err ? err : &local;
+	int r = sg_json_parse(schema, strlen(schema), &parsed, err);
+	if (r == 0)
+		r = sg_schema_validate(parsed, y->root, err);
+	if (r == 0)
+		return 0;
+	if (strncmp(err->text, "at /", 4) == 0)
+		(void)snprintf(pointer, sizeof(pointer), "%.*s", (int)strcspn(err->text + 3, ":"),
+			err->text + 3);
+	return sg_yaml_locate(y, pointer, err);
 }

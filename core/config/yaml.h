@@ -34,4 +34,10 @@ void sg_yaml_finish(struct sg_yaml *y);
 void sg_yaml_mark(
 	const struct sg_yaml *y, const char *pointer, int key, int *ret_line, int *ret_column);
 
+/* Against a schema in base/schema.h's subset, as text. SG_EINVALID "path:line:column: at /pointer:
+ * what is wrong". */
+int sg_yaml_validate(const struct sg_yaml *y, const char *schema, struct sg_error *err);
+/* Puts "path:line:column" of a pointer before the text; returns -err->code. */
+int sg_yaml_locate(const struct sg_yaml *y, const char *pointer, struct sg_error *err);
+
 #endif

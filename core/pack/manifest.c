@@ -7,8 +7,6 @@
 
 #include "base/cleanup.h"
 #include "base/ids.h"
-#include "base/json.h"
-#include "base/schema.h"
 #include "config/yaml.h"
 
 static const char manifest_schema[] =
@@ -24,22 +22,12 @@ static const char manifest_schema[] =
 
 static int check(const struct sg_yaml *y, struct sg_error *err)
 {
-	json_auto_t *schema = NULL;
-	int r = sg_json_parse(manifest_schema, sizeof(manifest_schema) - 1, &schema, err);
-	if (r == 0)
-		r = sg_schema_validate(schema, y->root, err);
-	if (r == 0 && !sg_id_valid(json_string_value(json_object_get(y->root, "id"))))
-		r = sg_error_set(
-			err, SG_EINVALID, NULL, "at /id: only letters, digits, '_', '.' and '-'");
-	if (r == 0)
-		return 0;
-	char pointer[256] = "";
-	int line, column;
-	if (err && strncmp(err->text, "at /", 4) == 0)
-		(void)snprintf(pointer, sizeof(pointer), "%.*s", (int)strcspn(err->text + 3, ":"),
-			err->text + 3);
-	sg_yaml_mark(y, pointer, 0, &line, &column);
-	return sg_error_prefix(err, "%s:%d:%d", y->path, line, column);
+	int r = sg_yaml_validate(y, manifest_schema, err);
+	if (r < 0 || sg_id_valid(json_string_value(json_object_get(y->root, "id"))))
+		return r;
+	(void)sg_error_set(
+		err, SG_EINVALID, NULL, "at /id: only letters, digits, '_', '.' and '-'");
+	return sg_yaml_locate(y, "/id", err);
 }
 
 static int copy(const json_t *object, const char *name, char **ret, struct sg_error *err)

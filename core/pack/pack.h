@@ -85,6 +85,9 @@ void sg_pack_trust_finish(struct sg_pack_trust *t);
 int sg_pack_load(struct sg_pack **ret, const char *dir, const struct sg_pack_trust *trust,
 	struct sg_error *err);
 void sg_pack_destroy(struct sg_pack *p);
+/* Reads dir and takes the manifest apart without asking for a signature: for those who write a
+ * pack. Nothing that runs for others may come from here. */
+int sg_pack_read(struct sg_pack **ret, const char *dir, struct sg_error *err);
 /* A pack out of the text that `stored` held: a canonical JSON object, path -> base64 of the file.
  * No signature is judged: whoever asks compares tree_sha256 with what a graph's hash binds. name
  * stands for the directory in messages. SG_EINVALID, SG_ELIMIT. */

@@ -416,6 +416,7 @@ static int run_step(struct sg_rules *r, const struct sg_rules_step *in, struct s
 	int e = sg_facts_failed(r, err);
 	if (e == 0)
 		e = sg_facts_assert_step(r, in, err);
+	o->first_made = FactData(r->env)->NextFactIndex;
 	if (e == 0 && in->explain)
 		e = note_agenda(r, o);
 	if (e == 0)

@@ -140,6 +140,7 @@ struct sg_rules_outcome {
 	 * environment's, until its next step */
 	const char *facts;
 	size_t n_facts;
+	int64_t first_made;    /* facts with an index from here on were made by rules */
 	int64_t *fact_indices; /* the N of f-N of each of these, owned */
 	json_t *agenda;	       /* with explain: array of {rule, matched, salience, fired}, what was
 				  activated before the first firing, in agenda order; else NULL */
@@ -158,6 +159,16 @@ void sg_rules_outcome_finish(struct sg_rules_outcome *o);
  * failed call, a field that is null, a value that JSON cannot hold; SG_ELIMIT "rule-timeout". */
 int sg_rules_compute(struct sg_rules *r, const char *owner, const json_t *state, json_t *update,
 	struct sg_error *err);
+
+/* The i-th rule in the order of the packs, then the graph's own: its id as sg_firing has it, and
+ * "file:line: rule name". Borrowed; false past the last. */
+bool sg_rules_at(const struct sg_rules *r, size_t i, const char **ret_id, const char **ret_where);
+
+/* What a pack's text says, without compiling it: {"deftemplate", "defrule", "deffacts": {name: text
+ * without comments}, "actions", "capabilities", "targets": {word: true} of what its rules may
+ * decide, ask a capability for, lead to, where these are literals}. New. SG_EINVALID. */
+int sg_rules_outline(
+	const char *text, size_t len, const char *where, json_t **ret, struct sg_error *err);
 
 /* "(name (slot literal)…)" of a retract action, checked and taken apart: a one-slot-per-key object
  * {"template": name, "slots": {slot: value}}. */

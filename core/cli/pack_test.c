@@ -1,0 +1,62 @@
+/* See pack_test.h. */
+#include "cli/pack_test.h"
+
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "run/pack_test.h"
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+	return s ? s : "";
+}
+
+static void print_case(const json_t *c)
+{
+	bool ok = json_is_true(json_object_get(c, "ok"));
+	(void)printf("%s %s: %s\n", ok ? "ok  " : "FAIL", text_of(c, "where"), text_of(c, "name"));
+	if (ok)
+		return;
+	const json_t *fired = json_object_get(c, "fired");
+	(void)printf("     %s\n     fired:", text_of(c, "problem"));
+	for (size_t i = 0; i < json_array_size(fired); i++)
+		(void)printf(" %s", json_string_value(json_array_get(fired, i)));
+	(void)printf("%s\n", json_array_size(fired) ? "" : " nothing");
+}
+
+static void print(const json_t *all)
+{
+	const json_t *cases = json_object_get(all, "cases"),
+		     *never = json_object_get(all, "never_fired");
+	size_t n_rules = json_object_size(json_object_get(all, "rules"));
+	for (size_t i = 0; i < json_array_size(cases); i++)
+		print_case(json_array_get(cases, i));
+	for (size_t i = 0; i < json_array_size(never); i++)
+		(void)printf("never fired: %s\n", json_string_value(json_array_get(never, i)));
+	(void)printf("%s %s: %zu cases, %lld failed; %zu of %zu rules fired\n",
+		text_of(all, "pack"), text_of(all, "version"), json_array_size(cases),
+		(long long)json_integer_value(json_object_get(all, "failed")),
+		n_rules - json_array_size(never), n_rules);
+}
+
+int sg_cli_pack_test(const char *dir, bool json, bool strict)
+{
+	struct sg_error err = {0};
+	json_auto_t *all = NULL;
+	sg_autobuf text = SG_BUF_INIT(64U << 20);
+	int r = sg_pack_test(dir, &all, &err);
+	if (r == 0 && json)
+		r = sg_json_canonical(all, &text, &err);
+	if (r < 0)
+		return sg_cli_fail(&err);
+	if (json)
+		(void)puts(text.data);
+	else
+		print(all);
+	bool failed = json_integer_value(json_object_get(all, "failed")) > 0 ||
+		      (strict && json_array_size(json_object_get(all, "never_fired")) > 0);
+	return failed || fflush(stdout) ? SG_EXIT_FAILED : SG_EXIT_DONE;
+}
