@@ -39,6 +39,8 @@ static void put_runs(struct sg_buf *b, const struct sg_engine_stats *s)
 	for (size_t i = 0; i < SG_ARRAY_LEN(ends); i++)
 		sg_buf_addf(b, "stargraph_runs_finished_total{status=\"%s\"} %llu\n",
 			ends[i].status, (unsigned long long)ends[i].n);
+	put(b, "stargraph_runs_removed_total", "counter",
+		"Runs removed since start because they are not kept any longer.", s->runs_removed);
 	put(b, "stargraph_runs_live", "gauge", "Runs that are neither finished nor waiting.",
 		s->runs_live);
 	put(b, "stargraph_runs_waiting", "gauge", "Runs that wait for an answer.", s->runs_waiting);

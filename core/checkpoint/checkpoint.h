@@ -77,11 +77,15 @@ int sg_checkpoint_each(struct sg_txn *t, const char *run_id,
 
 int sg_run_put(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err);
 int sg_run_get(struct sg_txn *t, const char *run_id, struct sg_run_row *ret, struct sg_error *err);
+/* The row and its place in the listing; nothing else of the run. */
+int sg_run_row_del(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err);
 
 /* A further text of a run beside its parameters, by name: "fork", "last" (run's). The key and the
  * sealed value for the table run_input, each in a buffer of the caller's. */
-int sg_run_text_pack(const char *run_id, const char *name, const char *text, struct sg_buf *key,
+int sg_run_text_pack(const char *run_id, const char *name, struct sg_span text, struct sg_buf *key,
 	struct sg_buf *value, struct sg_span *ret_value, struct sg_error *err);
+/* The text in a sealed value, its checksum not looked at; false when there is no room for one. */
+bool sg_run_text_span(struct sg_span sealed, struct sg_span *ret);
 /* Caller frees. Positive outcome 1: none. */
 int sg_run_text_get(
 	struct sg_txn *t, const char *run_id, const char *name, char **ret, struct sg_error *err);

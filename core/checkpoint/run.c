@@ -174,7 +174,25 @@ static int read_params(struct sg_txn *t, struct sg_run_row *row, struct sg_error
 	return row->params ? 0 : sg_error_nomem(err);
 }
 
-int sg_run_text_pack(const char *run_id, const char *name, const char *text, struct sg_buf *key,
+int sg_run_row_del(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err)
+{
+	uint8_t key[TIME_KEY_MAX];
+	int e = sg_txn_del(t, SG_TABLE_RUN, SG_KEY_TEXT(r->run_id), err);
+	if (e >= 0)
+		e = sg_txn_del(
+			t, SG_TABLE_RUN_BY_TIME, time_key(key, r->started_us, r->run_id), err);
+	return e < 0 ? e : 0;
+}
+
+bool sg_run_text_span(struct sg_span sealed, struct sg_span *ret)
+{
+	if (sealed.len < SG_RECORD_CHECKSUM)
+		return false;
+	*ret = SG_SPAN(sealed.data, sealed.len - SG_RECORD_CHECKSUM);
+	return true;
+}
+
+int sg_run_text_pack(const char *run_id, const char *name, struct sg_span text, struct sg_buf *key,
 	struct sg_buf *value, struct sg_span *ret_value, struct sg_error *err)
 {
 	sg_buf_add(key, run_id, strlen(run_id) + 1);
@@ -182,7 +200,7 @@ int sg_run_text_pack(const char *run_id, const char *name, const char *text, str
 	if (key->failed)
 		return sg_error_nomem(err);
 	sg_record_begin(value, SG_TABLE_RUN_INPUT, SG_SPAN(key->data, key->len));
-	sg_buf_adds(value, text);
+	sg_buf_add(value, text.data, text.len);
 	return sg_record_seal(value, ret_value, err);
 }
 

@@ -66,6 +66,10 @@ struct sg_config {
 			firings, join_product, rule_ms, text_bytes, run_seconds, node_seconds,
 			state_bytes, resident_bytes, runs_in_flight, forks_per_minute;
 	} limits;
+	/* [keep]: 0 = everything */
+	struct {
+		int64_t runs, seconds;
+	} keep;
 	/* [log] */
 	char *log_format, *log_level;
 	/* The sections that other modules read themselves ([packs], …): one row each in sections.c,

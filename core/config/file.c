@@ -193,7 +193,7 @@ static int check_section(const struct check *c, const struct sg_section *s, cons
 
 static int check_top(const struct check *c, const char *name, const json_t *v)
 {
-	static const char *const own[] = {"serve", "model", "limits", "log"};
+	static const char *const own[] = {"serve", "model", "limits", "keep", "log"};
 	const char *known[SG_KEY_NAMES_MAX];
 	size_t n = 0;
 	char pointer[128];

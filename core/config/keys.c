@@ -114,6 +114,13 @@ const struct sg_key sg_keys[] = {
 	LIMIT(forks_per_minute, "1", 1, 60000, "Counterfactual forks of one actor in a minute."),
 	LIMIT(runs_in_flight, "4096", 1, 1000000, "Runs that are neither finished nor waiting."),
 
+	{"keep", "runs", SG_KEY_INT, AT(keep.runs), .wide = true, BOTH("0"), .max = 1000000000000,
+		.help = "So many runs are stored at most; beyond them the oldest that have ended "
+			"are removed; 0 = no such limit."},
+	{"keep", "seconds", SG_KEY_INT, AT(keep.seconds), .wide = true, BOTH("0"),
+		.max = 3153600000,
+		.help = "A run is removed when it ended so long ago; 0 = never for its age."},
+
 	{"log", "log_format", SG_KEY_TEXT, AT(log_format), .flag = "log-format", BOTH("\"text\""),
 		.choices = log_formats, .help = "Form of the operator's log on standard error."},
 	{"log", "log_level", SG_KEY_TEXT, AT(log_level), .flag = "log-level", BOTH("\"info\""),

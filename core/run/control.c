@@ -42,6 +42,22 @@ static int idem_known(const struct sg_span *value, const struct idem *i,
 	return 1;
 }
 
+/* A key lives as long as its run: one whose run is not kept any more is new again. */
+static int idem_stored(struct sg_engine *e, const struct idem *i, struct sg_span *ret,
+	struct sg_txn *t, struct sg_error *err)
+{
+	struct sg_span row;
+	int rc = sg_txn_get(t, SG_TABLE_IDEMPOTENCY, SG_SPAN(i->key, i->len), ret, err);
+	if (rc != 0 || ret->len <= 64)
+		return rc;
+	struct sg_span id = SG_SPAN((const char *)ret->data + 64, ret->len - 64);
+	for (size_t k = 0; k < e->retention.n; k++)
+		if (strlen(e->retention.ids[k]) == id.len &&
+			memcmp(e->retention.ids[k], id.data, id.len) == 0)
+			return 1;
+	return sg_txn_get(t, SG_TABLE_RUN, id, &row, err);
+}
+
 /* 0: new. 1: known, ret_run_id is set. */
 static int idem_check(struct sg_engine *e, const struct idem *i, char ret_run_id[SG_RUN_ID_TEXT],
 	struct sg_error *err)
@@ -55,7 +71,7 @@ static int idem_check(struct sg_engine *e, const struct idem *i, char ret_run_id
 	struct sg_span value;
 	int rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)
-		rc = sg_txn_get(t, SG_TABLE_IDEMPOTENCY, SG_SPAN(i->key, i->len), &value, err);
+		rc = idem_stored(e, i, &value, t, err);
 	if (rc < 0)
 		return rc;
 	return rc == 1 ? 0 : idem_known(&value, i, ret_run_id, err);
@@ -81,6 +97,17 @@ static int idem_make(struct idem *i, const char *actor, const char *key, struct 
 	return 0;
 }
 
+/* The key beside the run, so that it can go with it. */
+static int idem_name(struct run *r, struct slot *s)
+{
+	sg_autobuf key = SG_BUF_INIT(SG_STORE_KEY_MAX), value = SG_BUF_INIT(4096);
+	struct sg_span sealed;
+	if (sg_run_text_pack(r->row.run_id, SG_RUN_TEXT_IDEM, SG_SPAN(r->idem_key, r->idem_len),
+		    &key, &value, &sealed, NULL) < 0)
+		return -SG_ENOMEM;
+	return sg_batch_put(r->engine, s, SG_TABLE_RUN_INPUT, SG_SPAN(key.data, key.len), sealed);
+}
+
 static int idem_keep(struct run *r, struct idem *i, struct slot *s)
 {
 	char value[64 + SG_RUN_ID_TEXT];
@@ -94,8 +121,9 @@ static int idem_keep(struct run *r, struct idem *i, struct slot *s)
 	*b = r;
 	r->idem_len = i->len;
 	r->idem_key = sg_steal(i->key);
-	return sg_batch_put(r->engine, s, SG_TABLE_IDEMPOTENCY, SG_SPAN(r->idem_key, r->idem_len),
+	int rc = sg_batch_put(r->engine, s, SG_TABLE_IDEMPOTENCY, SG_SPAN(r->idem_key, r->idem_len),
 		SG_SPAN(value, 64 + n));
+	return rc < 0 ? rc : idem_name(r, s);
 }
 
 static int fill_row(struct run *r, const struct sg_caller *who, const char *params)

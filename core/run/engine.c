@@ -114,6 +114,7 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 		return sg_error_errno(err, errno, "cannot make an eventfd");
 	e->writer.store = e->store;
 	e->writer.event_fd = e->event_fd;
+	e->retention.writer = &e->writer;
 	r = open_pool(e, o->embed_workers, err);
 	if (r == 0)
 		r = sg_knowledge_start(e, o->resident_bytes, err);
@@ -254,9 +255,11 @@ int sg_engine_fd(const struct sg_engine *e)
 
 int sg_engine_timeout_ms(const struct sg_engine *e)
 {
-	int64_t next = sg_timer_next(e), due = sg_deadline_next(e);
-	if (next < 0 || (due >= 0 && due < next))
-		next = due;
+	int64_t next = sg_timer_next(e);
+	const int64_t others[] = {sg_deadline_next(e), sg_retention_next(e)};
+	for (size_t i = 0; i < SG_ARRAY_LEN(others); i++)
+		if (next < 0 || (others[i] >= 0 && others[i] < next))
+			next = others[i];
 	if (e->ready && !atomic_load(&e->writer.no_space))
 		return 0;
 	if (next < 0)
@@ -362,6 +365,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	sg_offload_drain(e);
 	fire_timers(e);
 	sg_deadline_fire(e);
+	sg_retention_fire(e);
 	step_ready(e);
 	sg_batch_publish(e);
 }

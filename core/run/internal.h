@@ -46,7 +46,9 @@
 	"/packs"		/* after a graph's hash: [{"blob", "id", "sha256", "version"}…] */
 #define SG_RUN_TEXT_LAST "last" /* sg_run_text_get: {"step", "recorded", "timestamp"} */
 #define SG_RUN_TEXT_FORK "fork" /* replay/fork.c */
-#define SG_RUN_FORK_ACTOR "cf:" /* before the actor, where an answer is a fork's */
+#define SG_RUN_TEXT_CHILD "child:" /* and the id of a fork of the run: "" */
+#define SG_RUN_TEXT_IDEM "idem"	   /* its key in the table idempotency */
+#define SG_RUN_FORK_ACTOR "cf:"	   /* before the actor, where an answer is a fork's */
 
 /* A counted text: a state that several checkpoints share. */
 struct text {
@@ -295,7 +297,27 @@ struct writer {
 	int event_fd;
 };
 
+#define SG_RUN_KEEP_SLICE 64	 /* runs that one transaction removes */
+#define SG_RUN_KEEP_RECORDS 2000 /* and records */
+#define SG_RUN_KEEP_SCAN 512	 /* rows looked at in one turn of the loop */
+struct retention {
+	int64_t runs, seconds;		/* what is kept; 0 = everything */
+	int64_t due_us;			/* monotonic: when to look; 0 = never */
+	int64_t spent_us;		/* of the pass under way */
+	uint8_t at[8 + SG_RUN_ID_TEXT]; /* where it goes on in run-by-time */
+	size_t at_len;
+	bool busy; /* the writer has a slice */
+	/* The slice: filled by the loop, read by the writer. */
+	char ids[SG_RUN_KEEP_SLICE][SG_RUN_ID_TEXT];
+	size_t n;
+	struct writer *writer;
+	/* Set by the writer, read once the batch is told. */
+	size_t n_removed;
+	bool rest; /* a run is not gone completely */
+};
+
 struct sg_engine {
+	struct retention retention;
 	struct sg_store *store;
 	int lock_fd, event_fd;
 	bool cleared, allow_side_effects, kicked, stopping;
@@ -342,6 +364,12 @@ struct sg_engine {
 	bool failed;
 	struct sg_error failure;
 };
+
+/* retain.c */
+int64_t sg_retention_next(const struct sg_engine *e); /* monotonic us, -1 = never */
+void sg_retention_fire(struct sg_engine *e);
+bool sg_retention_takes(const struct sg_engine *e, const char *run_id); /* it is being removed */
+int sg_retention_resume(struct sg_engine *e, struct sg_txn *t, struct sg_error *err);
 
 /* engine.c, table.c */
 void sg_engine_kick(struct sg_engine *e);

@@ -411,6 +411,8 @@ int sg_engine_recover(struct sg_engine *e, struct sg_error *err)
 		if (rc == 0)
 			rc = sg_cursor_seek(c, SG_SEEK_NEXT, &key, &val, err);
 	}
+	if (rc >= 0)
+		rc = sg_retention_resume(e, t, err);
 	sg_engine_kick(e);
 	return rc < 0 ? rc : 0;
 }

@@ -66,6 +66,10 @@ int sg_engine_create(
 	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err);
 /* Loads one graph file, or every *.yaml of a directory, prepares its rules. */
 int sg_engine_load(struct sg_engine *e, const char *path, struct sg_error *err);
+/* Runs that have ended leave the store when they ended more than `seconds` ago, and the oldest of
+ * them while more than `runs` runs are stored; 0 = by that nothing goes. A run with forks stays
+ * until they are gone. What is removed at a time is bounded and audited (runs_removed). */
+void sg_engine_keep(struct sg_engine *e, int64_t runs, int64_t seconds);
 /* After the graphs are loaded: continues every unfinished run from its last checkpoint; interrupted
  * ones wait on with the right remaining time. A run that was stopped while a tool with write
  * or external side effects worked is paused: its effects may have happened (reason
@@ -198,6 +202,7 @@ void sg_engine_unsubscribe(struct sg_subscription *s);
 struct sg_engine_stats {
 	uint64_t runs_started, runs_done, runs_failed, runs_cancelled;
 	uint64_t runs_live, runs_waiting; /* now */
+	uint64_t runs_removed;		  /* by retention */
 	uint64_t steps, batches, audit_records, embeddings;
 	uint64_t queue;			  /* events waiting for the writer, now */
 	bool no_space;			  /* now: the disk is full, runs wait for room */

@@ -29,8 +29,8 @@ static int put_kept(struct step *s, const struct sg_buf *text)
 	struct sg_span sealed;
 	char hash[SG_SHA256_HEX];
 	struct sg_buf *b = &r->engine->scratch;
-	if (!slot || sg_run_text_pack(r->row.run_id, SG_RUN_TEXT_LAST, text->data, &key, &value,
-			     &sealed, NULL) < 0)
+	if (!slot || sg_run_text_pack(r->row.run_id, SG_RUN_TEXT_LAST,
+			     SG_SPAN(text->data, text->len), &key, &value, &sealed, NULL) < 0)
 		return -SG_ENOMEM;
 	sg_sha256_hex(text->data, text->len, hash);
 	sg_buf_reset(b);

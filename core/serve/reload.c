@@ -108,6 +108,7 @@ int sg_reload(struct sg_server *s, struct sg_error *err)
 	s->generation++;
 	s->global.max_request_entity_size = (size_t)s->config->limits.body_bytes;
 	sg_api_reconfigure(s->api, s->config);
+	sg_engine_keep(s->engine, s->config->keep.runs, s->config->keep.seconds);
 	return 0;
 }
 

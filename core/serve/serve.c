@@ -261,6 +261,8 @@ static int prepare(struct sg_server *s, struct sg_error *err)
 	if (r == 0)
 		r = sg_engine_recover(s->engine, err);
 	if (r == 0)
+		sg_engine_keep(s->engine, s->config->keep.runs, s->config->keep.seconds);
+	if (r == 0)
 		r = sg_triggers_begin(s->triggers, sg_clock_utc_us() / 1000000, err);
 	return r < 0 ? r : sg_doors_open(s, err);
 }

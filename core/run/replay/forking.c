@@ -201,8 +201,8 @@ static int put_started(struct run *r, const struct sg_fork *f, struct slot *s, s
 	struct sg_buf *b = &r->engine->scratch;
 	int rc = sg_fork_print(f, &text, err);
 	if (rc == 0)
-		rc = sg_run_text_pack(
-			r->row.run_id, SG_RUN_TEXT_FORK, text.data, &key, &value, &sealed, err);
+		rc = sg_run_text_pack(r->row.run_id, SG_RUN_TEXT_FORK, SG_SPAN(text.data, text.len),
+			&key, &value, &sealed, err);
 	if (rc < 0)
 		return rc;
 	sg_sha256_hex(text.data, text.len, hash);
@@ -219,6 +219,20 @@ static int put_started(struct run *r, const struct sg_fork *f, struct slot *s, s
 			0)
 		return sg_error_nomem(err);
 	return 0;
+}
+
+/* Beside the parent, so that it is known as long as the fork is stored. */
+static int put_child(struct run *r, const char *parent_id, struct slot *s, struct sg_error *err)
+{
+	sg_autobuf key = SG_BUF_INIT(SG_STORE_KEY_MAX), value = SG_BUF_INIT(4096);
+	struct sg_span sealed;
+	char name[sizeof(SG_RUN_TEXT_CHILD) + SG_RUN_ID_TEXT];
+	(void)snprintf(name, sizeof(name), SG_RUN_TEXT_CHILD "%s", r->row.run_id);
+	int rc = sg_run_text_pack(parent_id, name, SG_SPAN("", 0), &key, &value, &sealed, err);
+	if (rc == 0 && sg_batch_put(r->engine, s, SG_TABLE_RUN_INPUT, SG_SPAN(key.data, key.len),
+			       sealed) < 0)
+		rc = sg_error_nomem(err);
+	return rc;
 }
 
 static int pin(struct sg_engine *e, const struct sg_recording *p, struct sg_error *err)
@@ -264,6 +278,8 @@ static int enter(struct run *r, const struct sg_fork *f, sg_run_callback accepte
 	int rc = s ? pin(e, of(r)->parent, err) : sg_error_nomem(err);
 	if (rc == 0)
 		rc = put_started(r, f, s, err);
+	if (rc == 0)
+		rc = put_child(r, f->parent, s, err);
 	sg_run_insert(r);
 	sg_deadline_active(r);
 	e->stats.runs_started++;
@@ -344,6 +360,8 @@ int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, con
 	struct prepared *g = NULL;
 	struct run *r = NULL;
 	int rc = sg_engine_check_room(e, err);
+	if (rc == 0 && sg_retention_takes(e, parent_id))
+		rc = sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", parent_id);
 	if (rc == 0)
 		rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)

@@ -101,7 +101,7 @@ class _Unix(http.client.HTTPConnection):
 class Core:
     def __init__(self, directory, profile="oss-default", graphs=(), grants=(), env=None, uid=None,
                  tcp=True, unix=None, prefix=(), limits=None, model=None, log=None, stores=(),
-                 triggers=(),
+                 triggers=(), keep=None,
                  **keys):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class Core:
         self.env = dict(env or {})
         self.grants, self.log_keys, self.stores = list(grants), dict(log or {}), list(stores)
         self.triggers = list(triggers)
-        self.limits, self.model = dict(limits or {}), dict(model or {})
+        self.limits, self.model, self.keep = dict(limits or {}), dict(model or {}), dict(keep or {})
         self.port = free_port() if tcp else 0
         self.socket = self.dir / "core.sock"
         unix = profile == "cleared" if unix is None else unix
@@ -146,7 +146,7 @@ class Core:
         text += "".join(f"{k} = {toml(v)}\n" for k, v in self.keys.items())
         text += "".join(g.text for g in self.grants)
         for name, section in (("limits", self.limits), ("model", self.model),
-                              ("log", self.log_keys)):
+                              ("keep", self.keep), ("log", self.log_keys)):
             if section:
                 text += f"\n[{name}]\n" + "".join(
                     f"{k} = {toml(v)}\n" for k, v in section.items())
