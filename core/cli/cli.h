@@ -23,6 +23,7 @@ struct sg_verb {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct sg_verb sg_verb_compare;
 extern const struct sg_verb sg_verb_compile;
 extern const struct sg_verb sg_verb_config;
 extern const struct sg_verb sg_verb_counterfactual;

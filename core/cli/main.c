@@ -14,6 +14,7 @@ static const struct sg_verb *const verbs[] = {
 	&sg_verb_audit,
 	&sg_verb_backup,
 	&sg_verb_cancel,
+	&sg_verb_compare,
 	&sg_verb_compile,
 	&sg_verb_config,
 	&sg_verb_counterfactual,

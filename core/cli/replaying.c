@@ -55,14 +55,31 @@ static int load_model(struct sg_replaying *s, struct sg_error *err)
 	return 0;
 }
 
+static bool needs_model(const struct sg_replaying *s, int rc, const struct sg_error *why)
+{
+	return rc == -SG_EREFUSED && !s->embedder &&
+	       strcmp(why->kind, "LocalEntryNotFoundError") == 0;
+}
+
 int sg_replaying_run(struct sg_replaying *s, const struct sg_recording *rec,
 	struct sg_replay_result *ret, struct sg_error *err)
 {
 	struct sg_error why = {0};
 	int rc = sg_replay(s->replayer, rec, ret, &why);
-	if (rc == -SG_EREFUSED && !s->embedder &&
-		strcmp(why.kind, "LocalEntryNotFoundError") == 0 && load_model(s, err) == 0)
+	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
 		rc = sg_replay(s->replayer, rec, ret, &why);
+	if (rc < 0)
+		*err = why;
+	return rc;
+}
+
+int sg_replaying_whatif(struct sg_replaying *s, const struct sg_recording *rec,
+	const struct sg_mounts *m, struct sg_recording **ret, struct sg_error *err)
+{
+	struct sg_error why = {0};
+	int rc = sg_whatif(s->replayer, rec, m, ret, &why);
+	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
+		rc = sg_whatif(s->replayer, rec, m, ret, &why);
 	if (rc < 0)
 		*err = why;
 	return rc;

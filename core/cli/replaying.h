@@ -4,6 +4,7 @@
 
 #include "embed/embed.h"
 #include "run/replay/replay.h"
+#include "run/replay/whatif.h"
 #include "store/store.h"
 
 struct sg_replaying {
@@ -23,6 +24,10 @@ void sg_replaying_close(struct sg_replaying *s);
 /* sg_replay, with the model loaded where the graph asks for it. */
 int sg_replaying_run(struct sg_replaying *s, const struct sg_recording *rec,
 	struct sg_replay_result *ret, struct sg_error *err);
+
+/* sg_whatif, likewise. */
+int sg_replaying_whatif(struct sg_replaying *s, const struct sg_recording *rec,
+	const struct sg_mounts *m, struct sg_recording **ret, struct sg_error *err);
 
 struct sg_run_id_list {
 	char (*id)[SG_RUN_ID_TEXT]; /* oldest first */

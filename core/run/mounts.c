@@ -33,6 +33,16 @@ static struct sg_pack *find(const struct sg_mounts *m, const char *id)
 	return NULL;
 }
 
+const struct sg_pack *sg_mounts_find(const struct sg_mounts *m, const char *id)
+{
+	return find(m, id);
+}
+
+const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i)
+{
+	return i < m->n ? m->packs[i] : NULL;
+}
+
 static int add(struct sg_mounts *m, const char *dir, const struct sg_pack_trust *trust,
 	struct sg_error *err)
 {

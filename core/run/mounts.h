@@ -26,9 +26,12 @@ void sg_mounts_destroy(struct sg_mounts *m);
 /* Every pack of a list of texts as sg_pack.stored: those a run was recorded with. */
 int sg_mounts_from_stored(struct sg_mounts **ret, const char *const *texts, const size_t *lens,
 	size_t n, struct sg_error *err);
+/* The pack with this id, borrowed; NULL when there is none. */
+struct sg_pack;
+const struct sg_pack *sg_mounts_find(const struct sg_mounts *m, const char *id);
+const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i); /* NULL: no more */
 /* The packs of g and of the graphs in its nodes, each once, in mounting order; borrowed from m. At
  * most max; returns how many. */
-struct sg_pack;
 size_t sg_mounts_of(const struct sg_mounts *m, const struct sg_graph *g,
 	const struct sg_pack *ret[], size_t max);
 

@@ -9,6 +9,7 @@
 struct forking {
 	struct sg_fork fork;
 	struct sg_recording *parent; /* owned */
+	bool borrowed;		     /* parent is the caller's */
 };
 
 static const struct forking *of(const struct run *r)
@@ -57,7 +58,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	json_t *entry = sg_recorded_result(f->parent, x);
 	if (entry)
 		return sg_exec_take(x, entry, err);
-	if (x->kind->embeds && x->engine->embedder)
+	if (x->kind->embeds && x->engine->embedder && !x->engine->replays)
 		return x->kind->execute(x, err); /* a function of the text and the weights */
 	return sg_error_set(err, SG_EREFUSED, "fork-refused",
 		"step %lld would execute node %s (%s), which reaches outside and saw something "
@@ -113,7 +114,8 @@ static void release(struct run *r)
 {
 	struct forking *f = r->source_data;
 	sg_fork_finish(&f->fork);
-	sg_recording_destroy(f->parent);
+	if (!f->borrowed)
+		sg_recording_destroy(f->parent);
 	free(f);
 	r->source = NULL;
 	r->source_data = NULL;
@@ -128,6 +130,23 @@ static const struct source source = {
 	.ask = ask,
 	.release = release,
 };
+
+int sg_fork_attach_whatif(struct run *r, const struct sg_recording *of, struct sg_error *err)
+{
+	struct forking *f = calloc(1, sizeof(*f));
+	json_t *none = json_object();
+	if (!f || !none) {
+		free(f);
+		json_decref(none);
+		return sg_error_nomem(err);
+	}
+	*f = (struct forking){.fork = {.mutation = none, .inherit = true},
+		.parent = (struct sg_recording *)(uintptr_t)of,
+		.borrowed = true};
+	r->source = &source;
+	r->source_data = f;
+	return 0;
+}
 
 static int attach(struct run *r, struct sg_txn *t, struct sg_fork *fork, struct sg_error *err)
 {

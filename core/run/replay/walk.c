@@ -388,8 +388,8 @@ static const struct source source = {
 
 /* ---- graphs ---- */
 
-static int make_graph(struct sg_engine *e, const struct sg_recorded_graph *g, struct prepared **ret,
-	struct sg_error *err)
+int sg_walk_make_graph(struct sg_engine *e, const struct sg_recorded_graph *g,
+	struct prepared **ret, struct sg_error *err)
 {
 	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *graph = NULL;
@@ -431,7 +431,7 @@ int sg_walk_prepare(struct sg_engine *e, const struct sg_recording *rec, const c
 	if (!g || !g->document.data)
 		return sg_error_set(err, SG_ENOTFOUND, "unknown-graph",
 			"the graph with hash %s is not stored", hash);
-	int rc = make_graph(e, g, &p, err);
+	int rc = sg_walk_make_graph(e, g, &p, err);
 	if (rc < 0)
 		return sg_error_prefix(err, "run %s: graph %.12s…", rec->row.run_id, hash);
 	if (strcmp(p->graph->hash, hash) != 0) {
@@ -557,8 +557,7 @@ static int stack(struct walk *w, const struct sg_recording *rec, struct sg_error
 	return 0;
 }
 
-/* The document without its mounts, which alone a fork may change; new reference. */
-static json_t *without_mounts(const json_t *document)
+json_t *sg_document_without_mounts(const json_t *document)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)document);
 	json_t *nodes = json_array();
@@ -568,7 +567,7 @@ static json_t *without_mounts(const json_t *document)
 		const json_t *inner = json_object_get(node, "graph");
 		json_t *one = json_copy((json_t *)(uintptr_t)node);
 		if (inner)
-			(void)json_object_set_new(one, "graph", without_mounts(inner));
+			(void)json_object_set_new(one, "graph", sg_document_without_mounts(inner));
 		(void)json_array_append_new(nodes, one);
 	}
 	(void)json_object_set_new(copy, "nodes", nodes);
@@ -582,15 +581,15 @@ static int check_same_graph(const struct level *parent, const struct level *l, s
 {
 	if (parent->graph == l->graph)
 		return 0;
-	json_auto_t *a = without_mounts(parent->graph->graph->document);
-	json_auto_t *b = without_mounts(l->graph->graph->document);
+	json_auto_t *a = sg_document_without_mounts(parent->graph->graph->document);
+	json_auto_t *b = sg_document_without_mounts(l->graph->graph->document);
 	if (a && b && json_equal(a, b))
 		return 0;
 	return sg_error_set(err, SG_ECORRUPT, "fork-graph",
 		"run %s has another graph than the run it was forked from", l->rec->row.run_id);
 }
 
-static int64_t cpu_us(void)
+int64_t sg_walk_cpu_us(void)
 {
 	struct timespec t;
 	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
@@ -603,7 +602,7 @@ int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_r
 	json_auto_t *params = NULL;
 	struct sg_engine *bare = p->engine;
 	w->engine = bare;
-	w->until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
+	w->until_us = p->limit_us ? sg_walk_cpu_us() + p->limit_us : 0;
 	int rc = stack(w, rec, err);
 	for (size_t i = 0; rc == 0 && i < w->n_levels; i++) {
 		const struct sg_recording *one = w->level[i].rec;
@@ -657,7 +656,7 @@ static int switch_level(struct walk *w, struct sg_error *err)
 }
 
 /* Hands over what the turn gathered, and empties it. */
-static int deliver(struct walk *w)
+int sg_walk_deliver(struct walk *w)
 {
 	struct sg_engine *e = w->engine;
 	struct batch *b = e->gather;
@@ -700,8 +699,8 @@ int sg_walk_run(struct walk *w, struct sg_error *err)
 		if (rc < 0)
 			return rc;
 		sg_run_advance(r, 1);
-		stop = deliver(w);
-		if (!stop && w->until_us && cpu_us() > w->until_us)
+		stop = sg_walk_deliver(w);
+		if (!stop && w->until_us && sg_walk_cpu_us() > w->until_us)
 			return too_long(w, err);
 	}
 	return 0;

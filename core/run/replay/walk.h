@@ -50,9 +50,24 @@ void sg_walk_finish(struct walk *w);
 int sg_walk_prepare(struct sg_engine *bare, const struct sg_recording *rec, const char *hash,
 	struct prepared **ret, struct sg_error *err);
 
+/* Takes what r asks from outside from `of`, answers included, which stays borrowed until r is
+ * destroyed. */
+int sg_fork_attach_whatif(struct run *r, const struct sg_recording *of, struct sg_error *err);
+/* The graph of a recording in memory, its packs those of the recording: what sg_walk_prepare looks
+ * up. Not kept. */
+int sg_walk_make_graph(struct sg_engine *e, const struct sg_recorded_graph *g,
+	struct prepared **ret, struct sg_error *err);
+/* What the engine gathered in one turn of w->run, given to w->seen, and emptied. */
+int sg_walk_deliver(struct walk *w);
+int64_t sg_walk_cpu_us(void);
+
 /* The same graph with its pack in another version, which must be mounted in e; stored. */
 int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *rec,
 	const char *wanted, struct prepared **ret, struct sg_error *err);
+
+/* A graph's document without its mounts, which alone a fork may change; new, NULL when out of
+ * memory. */
+json_t *sg_document_without_mounts(const json_t *document);
 
 /* The outside's entry of a checkpoint's recorded list for this node (not what the engine keeps
  * there); new reference, or NULL. */
