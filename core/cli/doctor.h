@@ -34,5 +34,6 @@ void sg_doctor_model(struct sg_doctor *d); /* model.* */
 void sg_doctor_store(struct sg_doctor *d); /* store.*, audit.* */
 void sg_doctor_edge(struct sg_doctor *d);  /* edge.*, door.*, grants.* */
 void sg_doctor_tools(struct sg_doctor *d); /* tools.* */
+void sg_doctor_llms(struct sg_doctor *d);  /* llm.* */
 
 #endif

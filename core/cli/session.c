@@ -44,18 +44,38 @@ static int load_packs(struct sg_session *s, const char *state_dir, const struct 
 	return sg_mounts_from_directories(&s->mounts, packs->dirs, packs->n, pins, err);
 }
 
-/* The tools of a configuration; its profile counts for them here too. */
-static int load_tools(struct sg_session *s, struct sg_engine_options *o,
-	const struct sg_session_options *with, struct sg_error *err)
+/* The configuration's language models, and the one that the command line names. */
+static int load_llms(struct sg_session *s, const struct sg_session_options *with, bool cleared,
+	const json_t *declared, struct sg_error *err)
 {
-	struct sg_config c = {0};
+	json_auto_t *list = declared ? json_copy((json_t *)(uintptr_t)declared) : json_array();
+	if (!list)
+		return sg_error_nomem(err);
+	if (!with->lm_url != !with->lm_model)
+		return sg_error_set(err, SG_EINVALID, NULL,
+			"--lm-url and --lm-model go together: give both or neither");
+	if (with->lm_url && cleared)
+		return sg_error_set(err, SG_EREFUSED, NULL,
+			"--lm-url is refused under the cleared profile: declare an [[llm]]");
+	if (with->lm_url && json_array_append_new(
+				    list, json_pack("{s:s, s:s, s:s}", "name", SG_SESSION_LM, "url",
+						  with->lm_url, "model", with->lm_model)) < 0)
+		return sg_error_set(
+			err, SG_EINVALID, NULL, "--lm-url and --lm-model are not valid UTF-8");
+	return sg_llms_create(&s->llms, list, err);
+}
+
+/* What a configuration declares; its profile counts here too. c is the caller's to finish. */
+static int load_declared(struct sg_session *s, struct sg_engine_options *o,
+	const struct sg_session_options *with, struct sg_config *c, struct sg_error *err)
+{
 	sg_autofree char *directory = NULL;
 	if (!with->config)
-		return 0;
-	int r = sg_config_load(&c, with->config, NULL, 0, environ, err);
+		return load_llms(s, with, false, NULL, err);
+	int r = sg_config_load(c, with->config, NULL, 0, environ, err);
 	if (r < 0)
 		return r;
-	o->cleared = c.profile == SG_PROFILE_CLEARED;
+	o->cleared = c->profile == SG_PROFILE_CLEARED;
 	if (o->cleared && with->allow_side_effects)
 		r = sg_error_set(err, SG_EREFUSED, "side-effects",
 			"--allow-side-effects is refused under the cleared profile");
@@ -65,9 +85,26 @@ static int load_tools(struct sg_session *s, struct sg_engine_options *o,
 	}
 	if (r == 0)
 		r = sg_tools_create(
-			&s->tools, json_object_get(c.file, "tool"), directory, o->cleared, err);
-	sg_config_finish(&c);
+			&s->tools, json_object_get(c->file, "tool"), directory, o->cleared, err);
 	o->tools = s->tools;
+	return r < 0 ? r : load_llms(s, with, o->cleared, json_object_get(c->file, "llm"), err);
+}
+
+/* The configuration is needed until the engine is made: the names of its stores are borrowed. */
+static int open_engine(struct sg_session *s, struct sg_engine_options *o,
+	const struct sg_session_options *with, struct sg_error *err)
+{
+	struct sg_config c = {0};
+	struct sg_store_decl stores[SG_KNOW_MAX_STORES];
+	int r = load_declared(s, o, with, &c, err);
+	if (r == 0 && with->config)
+		r = sg_store_decls_read(
+			json_object_get(c.file, "store"), stores, &o->n_stores, err);
+	o->stores = stores;
+	o->llms = s->llms;
+	if (r == 0)
+		r = sg_engine_create(&s->engine, o, err);
+	sg_config_finish(&c);
 	return r;
 }
 
@@ -83,12 +120,10 @@ int sg_session_open(
 		r = load_model(s, with->model, err);
 	if (r == 0 && with->packs && with->packs->n)
 		r = load_packs(s, o.state_dir, with->packs, err);
-	if (r == 0)
-		r = load_tools(s, &o, with, err);
 	o.embedder = s->embedder;
 	o.mounts = s->mounts;
 	if (r == 0)
-		r = sg_engine_create(&s->engine, &o, err);
+		r = open_engine(s, &o, with, err);
 	if (r < 0)
 		sg_session_close(s);
 	return r;
@@ -100,6 +135,7 @@ void sg_session_close(struct sg_session *s)
 	sg_embedder_destroy(s->embedder);
 	sg_mounts_destroy(s->mounts);
 	sg_tools_destroy(s->tools);
+	sg_llms_destroy(s->llms);
 	*s = (struct sg_session){0};
 }
 

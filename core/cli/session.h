@@ -10,11 +10,14 @@
 
 #define SG_SESSION_STATE_DIR ".stargraph" /* unless --state-dir says otherwise */
 
+#define SG_SESSION_LM "lm" /* the language model of --lm-url */
+
 struct sg_session {
 	struct sg_engine *engine;
 	struct sg_embedder *embedder; /* NULL = not needed */
 	struct sg_mounts *mounts;     /* NULL = no packs */
 	struct sg_tools *tools;	      /* NULL = no configuration was named */
+	struct sg_llms *llms;	      /* NULL = none is declared */
 };
 
 struct sg_session_options {
@@ -25,7 +28,9 @@ struct sg_session_options {
 	 * <state_dir>/trusted_keys. */
 	const struct sg_cli_packs *packs; /* NULL = none */
 	bool allow_side_effects;
-	const char *config; /* stargraph.toml that declares tools; NULL = there are none */
+	const char *config; /* stargraph.toml that declares tools, stores and language models; NULL
+			     * = there are none */
+	const char *lm_url, *lm_model; /* one language model more; NULL = none. Not under cleared */
 };
 
 /* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. */

@@ -67,6 +67,7 @@ static void check_all(struct sg_doctor *d)
 	sg_doctor_store(d);
 	sg_doctor_edge(d);
 	sg_doctor_tools(d);
+	sg_doctor_llms(d);
 }
 
 static int run(int argc, char **argv)

@@ -16,7 +16,7 @@ struct arguments {
 	struct sg_cli_packs packs;
 	json_t *inputs; /* owned */
 	bool json, interactive, allow_side_effects, inspect;
-	const char *config;
+	const char *config, *lm_url, *lm_model;
 };
 
 struct outcome {
@@ -47,6 +47,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"model", required_argument, NULL, 'm'},
 		{"pack", required_argument, NULL, 'p'},
 		{"config", required_argument, NULL, 'c'},
+		{"lm-url", required_argument, NULL, 'u'},
+		{"lm-model", required_argument, NULL, 'l'},
 		{"allow-side-effects", no_argument, NULL, 'e'},
 		{"summary-json", no_argument, NULL, 'j'},
 		{"non-interactive", no_argument, NULL, 'n'},
@@ -60,6 +62,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 's': a->state_dir = optarg; break;
 		case 'm': a->model = optarg; break;
 		case 'c': a->config = optarg; break;
+		case 'u': a->lm_url = optarg; break;
+		case 'l': a->lm_model = optarg; break;
 		case 'p': r = sg_cli_add_pack(&a->packs, &sg_verb_run, optarg); break;
 		case 'j': a->json = true; break;
 		case 'n': a->interactive = false; break;
@@ -188,6 +192,8 @@ static int run_graph(const struct arguments *a)
 		.model = a->model,
 		.packs = &a->packs,
 		.config = a->config,
+		.lm_url = a->lm_url,
+		.lm_model = a->lm_model,
 		.allow_side_effects = a->allow_side_effects};
 	if (look_at(a->graph, &id, &with.with_model, &err) < 0 ||
 		sg_session_open(&s, &with, &err) < 0)
@@ -231,6 +237,7 @@ const struct sg_verb sg_verb_run = {
 	.usage =
 		"usage: stargraph run GRAPH [-i KEY=VALUE]… [--state-dir DIR] [--model DIR]\n"
 		"                     [--pack DIR]… [--config FILE] [--allow-side-effects]\n"
+		"                     [--lm-url URL --lm-model NAME]\n"
 		"                     [--summary-json] [--non-interactive] [--inspect]\n\n"
 		"  -i, --inputs KEY=VALUE  a field of the first state\n"
 		"  --state-dir DIR         where steps and audit are kept (.stargraph)\n"
@@ -238,7 +245,13 @@ const struct sg_verb sg_verb_run = {
 		"  --pack DIR              a signed rule pack that the graph may mount; its key "
 		"is\n"
 		"                          pinned on first use\n"
-		"  --config FILE           stargraph.toml that declares the graph's tools\n"
+		"  --config FILE           stargraph.toml that declares tools, stores and "
+		"language\n"
+		"                          models\n"
+		"  --lm-url URL            a language model on this host "
+		"(http://127.0.0.1:PORT/v1\n"
+		"                          or unix:/path), as an [[llm]] named lm\n"
+		"  --lm-model NAME         the model that it is asked for\n"
 		"  --allow-side-effects    run nodes that write or reach outside\n"
 		"  --inspect               print which rules fire where no node changes anything;\n"
 		"                          nothing runs and nothing is kept\n"

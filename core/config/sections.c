@@ -35,6 +35,27 @@ const struct sg_section sg_sections[] = {
 		"the "
 		"log as their SHA-256 only.\"}}}",
 		"Signing, rotation, retention and redaction of the audit log."},
+	{"llm", true,
+		"{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"name\","
+		"\"url\","
+		"\"model\"],\"properties\":{"
+		"\"name\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":63,\"description\":"
+		"\"a-z, 0-9, _ and -; what graphs call it, and llm.<name> is the capability.\"},"
+		"\"url\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":1024,\"description\":"
+		"\"http://127.0.0.1:PORT/v1, http://[::1]:PORT/v1, http://localhost:PORT/v1 or "
+		"unix:/path of its socket; an address elsewhere is refused.\"},"
+		"\"model\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":200,\"description\":"
+		"\"The model that it is asked for.\"},"
+		"\"timeout_seconds\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":86400,"
+		"\"default\":120,\"description\":\"A call without an answer by then has failed.\"},"
+		"\"response_bytes\":{\"type\":\"integer\",\"minimum\":1024,\"maximum\":16777216,"
+		"\"default\":1048576,\"description\":\"Bytes of one response.\"},"
+		"\"concurrent\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64,\"default\":4,"
+		"\"description\":\"Calls at a time; others wait in order.\"},"
+		"\"api_key_file\":{\"type\":\"string\",\"minLength\":1,\"description\":\"File "
+		"(mode "
+		"0600) of the key that is sent as a bearer token; never audited.\"}}}",
+		"A language model on this host (docs/reference/llm.md)."},
 	{"packs", false,
 		"{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
 		"\"allow\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1},"

@@ -123,6 +123,15 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 	return r < 0 ? r : sg_writer_start(&e->writer, err);
 }
 
+static void set_llms(struct sg_engine *e, const struct sg_llms *llms)
+{
+	size_t n;
+	const char *const *names = sg_llms_names(llms, &n);
+	e->llms = llms;
+	for (size_t i = 0; i < n; i++)
+		e->llm_lanes[i].limit = sg_llms_find(llms, names[i])->concurrent;
+}
+
 static struct sg_engine *make_engine(const struct sg_engine_options *o)
 {
 	struct sg_engine *e = calloc(1, sizeof(*e));
@@ -134,6 +143,7 @@ static struct sg_engine *make_engine(const struct sg_engine_options *o)
 	e->embedder = o->embedder;
 	e->mounts = o->mounts;
 	e->tools = o->tools;
+	set_llms(e, o->llms);
 	e->offload_waiting_tail = &e->offload_waiting;
 	e->offload_done_tail = &e->offload_done;
 	e->graphs_tail = &e->graphs;

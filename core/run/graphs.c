@@ -73,7 +73,8 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 			.graph = g,
 			.node = n,
 			.engine = p->engine->replays ? NULL : p->engine,
-			.tools = p->engine->replays ? NULL : p->engine->tools};
+			.tools = p->engine->replays ? NULL : p->engine->tools,
+			.llms = p->engine->llms};
 		p->kinds[i] = sg_kind_find(n->kind);
 		if (!p->kinds[i])
 			return sg_error_set(err, SG_EINVALID, NULL,

@@ -332,6 +332,8 @@ struct sg_engine {
 	TAILQ_HEAD(, sg_exec) out; /* pending, the longest first */
 	const struct sg_mounts *mounts;
 	const struct sg_tools *tools;
+	const struct sg_llms *llms; /* NULL = none is declared */
+	struct sg_offload_lane llm_lanes[SG_LLM_MAX];
 	struct sg_tools *no_tools; /* owned; what tools is when none are declared */
 	struct prepared *graphs, **graphs_tail;
 	const struct sg_graph **listed;

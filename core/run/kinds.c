@@ -6,22 +6,31 @@
 #include "base/cleanup.h"
 #include "base/suggest.h"
 #include "run/run.h"
+#include "run/store_nodes.h"
 
 /* Sorted by name. */
 static const struct sg_node_kind *const kinds[] = {
 	&sg_kind_assert_facts,
+	&sg_kind_classify,
 	&sg_kind_classify_embedding,
 	&sg_kind_echo,
 	&sg_kind_embed,
+	&sg_kind_extract,
 	&sg_kind_facts,
 	&sg_kind_halt,
 	&sg_kind_interrupt,
+	&sg_kind_judge,
+	&sg_kind_llm,
 	&sg_kind_passthrough,
+	&sg_kind_plan,
+	&sg_kind_rag,
+	&sg_kind_reason,
 	&sg_kind_recall,
 	&sg_kind_remember,
 	&sg_kind_retrieval,
 	&sg_kind_set,
 	&sg_kind_subgraph,
+	&sg_kind_summarize,
 	&sg_kind_template,
 	&sg_kind_tool,
 	&sg_kind_write_artifact,
@@ -43,13 +52,18 @@ const struct sg_node_kind *sg_kind_find(const char *name)
 	return NULL;
 }
 
+bool sg_kind_searches(const char *kind)
+{
+	return strcmp(kind, "retrieval") == 0 || strcmp(kind, "rag") == 0;
+}
+
 /* Of a store that the graph lists with a provider other than those that need no model. */
 static bool retrieves_by_vector(const struct sg_graph *g, const struct sg_node *n)
 {
 	const json_t *names = json_object_get(n->config, "stores"), *name, *one;
 	size_t i, k;
 	const char *mode = json_string_value(json_object_get(n->config, "mode"));
-	if (strcmp(n->kind, "retrieval") != 0 || (mode && strcmp(mode, "text") == 0))
+	if (!sg_kind_searches(n->kind) || (mode && strcmp(mode, "text") == 0))
 		return false;
 	json_array_foreach (names, i, name)
 		json_array_foreach (json_object_get(g->document, "stores"), k, one) {

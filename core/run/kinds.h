@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "graph/graph.h"
+#include "llm/llm.h"
 #include "tool/tool.h"
 
 struct run;
@@ -68,6 +69,8 @@ struct sg_kind_load {
 	/* What is declared in stargraph.toml. NULL = nothing will be executed (a check, a replay):
 	 * names are not looked up. */
 	const struct sg_tools *tools;
+	/* Likewise, but NULL is none; names are looked up where there is an engine. */
+	const struct sg_llms *llms;
 };
 
 struct sg_node_kind {
@@ -97,7 +100,8 @@ struct sg_node_kind {
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,
 	sg_kind_embed, sg_kind_classify_embedding, sg_kind_interrupt, sg_kind_set, sg_kind_subgraph,
 	sg_kind_write_artifact, sg_kind_assert_facts, sg_kind_facts, sg_kind_recall,
-	sg_kind_remember, sg_kind_retrieval, sg_kind_tool;
+	sg_kind_remember, sg_kind_retrieval, sg_kind_tool, sg_kind_llm, sg_kind_rag, sg_kind_reason,
+	sg_kind_summarize, sg_kind_classify, sg_kind_extract, sg_kind_judge, sg_kind_plan;
 
 const struct sg_node_kind *sg_kind_find(const char *name);
 
@@ -121,9 +125,13 @@ struct sg_offload_ops {
 	void (*dropped)(struct sg_exec *x, void *job, int status, const struct sg_error *err);
 	void (*release)(void *job);
 };
-/* Takes job. Returns SG_EXEC_PENDING, or an error with job released. */
-int sg_exec_offload(
-	struct sg_exec *x, const struct sg_offload_ops *ops, void *job, struct sg_error *err);
+/* Jobs that share what can take only so many of them at a time; the engine's. */
+struct sg_offload_lane {
+	size_t limit, busy;
+};
+/* Takes job. Returns SG_EXEC_PENDING, or an error with job released. lane may be NULL. */
+int sg_exec_offload(struct sg_exec *x, const struct sg_offload_ops *ops, void *job,
+	struct sg_offload_lane *lane, struct sg_error *err);
 /* The cancel of kinds that offload. */
 void sg_exec_offload_cancel(struct sg_exec *x);
 /* An audit record of the run in this step. takes payload; type is static. */

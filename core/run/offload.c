@@ -17,6 +17,7 @@ struct offload {
 	struct sg_engine *engine;
 	struct sg_exec *exec;
 	const struct sg_offload_ops *ops;
+	struct sg_offload_lane *lane; /* NULL = only SG_RUN_OFFLOAD counts */
 	void *job;
 	pthread_t thread;
 	bool started, cancelled;
@@ -72,17 +73,31 @@ static int start_thread(struct offload *o)
 	return r;
 }
 
+/* The first that may start; one whose lane is full lets others pass. */
+static struct offload *take_next(struct sg_engine *e)
+{
+	struct offload **at = &e->offload_waiting;
+	while (*at && !(*at)->cancelled && (*at)->lane && (*at)->lane->busy >= (*at)->lane->limit)
+		at = &(*at)->next;
+	struct offload *o = *at;
+	if (!o)
+		return NULL;
+	*at = o->next;
+	if (!*at)
+		e->offload_waiting_tail = at;
+	return o;
+}
+
 static void start_next(struct sg_engine *e)
 {
-	while (e->offload_waiting && e->n_offload < SG_RUN_OFFLOAD) {
-		struct offload *o = e->offload_waiting;
-		e->offload_waiting = o->next;
-		if (!e->offload_waiting)
-			e->offload_waiting_tail = &e->offload_waiting;
+	struct offload *o;
+	while (e->n_offload < SG_RUN_OFFLOAD && (o = take_next(e))) {
 		int r = o->cancelled ? ECANCELED : start_thread(o);
 		if (r == 0) {
 			o->started = true;
 			e->n_offload++;
+			if (o->lane)
+				o->lane->busy++;
 			continue;
 		}
 		o->status = sg_error_errno(&o->err, r, "cannot start a thread");
@@ -90,8 +105,8 @@ static void start_next(struct sg_engine *e)
 	}
 }
 
-int sg_exec_offload(
-	struct sg_exec *x, const struct sg_offload_ops *ops, void *job, struct sg_error *err)
+int sg_exec_offload(struct sg_exec *x, const struct sg_offload_ops *ops, void *job,
+	struct sg_offload_lane *lane, struct sg_error *err)
 {
 	struct sg_engine *e = x->engine;
 	struct offload *o = calloc(1, sizeof(*o));
@@ -105,7 +120,8 @@ int sg_exec_offload(
 		ops->release(job);
 		return r;
 	}
-	*o = (struct offload){.engine = e, .exec = x, .ops = ops, .job = job, .cancel_fd = fd};
+	*o = (struct offload){
+		.engine = e, .exec = x, .ops = ops, .lane = lane, .job = job, .cancel_fd = fd};
 	o->all_next = e->offload_all;
 	o->all_prev = &e->offload_all;
 	if (e->offload_all)
@@ -159,6 +175,8 @@ void sg_offload_drain(struct sg_engine *e)
 		if (o->started) {
 			(void)pthread_join(o->thread, NULL);
 			e->n_offload--;
+			if (o->lane)
+				o->lane->busy--;
 		}
 		complete(o);
 		destroy(o);

@@ -19,6 +19,7 @@
 #include "embed/pool.h"
 #include "graph/graph.h"
 #include "knowledge/search.h"
+#include "llm/llm.h"
 #include "tool/tool.h"
 
 struct sg_engine;
@@ -50,6 +51,7 @@ struct sg_engine_options {
 	bool allow_side_effects;
 	const struct sg_mounts *mounts; /* rule packs (mounts.h), borrowed; NULL = none */
 	const struct sg_tools *tools;	/* borrowed; NULL = none is declared */
+	const struct sg_llms *llms;	/* borrowed; NULL = none is declared */
 	struct sg_embedder *embedder;	/* borrowed; NULL = graphs that embed are refused at load */
 	int embed_workers;		/* 0 = 1 */
 	const struct sg_store_decl *stores; /* knowledge stores, made when they are not there */
@@ -242,7 +244,7 @@ int sg_engine_documents(struct sg_engine *e, const char *store, const json_t *do
 	struct sg_error *err);
 /* {"name","provider","items","generation"[,"metric","model"]} of each store, or of one. */
 /* The capabilities that runs of a graph need: ["db.<name>:read", …] for
- * its stores, and the permissions of its tools. */
+ * its stores, the permissions of its tools, llm.<name> of its language models. */
 int sg_engine_needs(
 	const struct sg_engine *e, const char *graph_id, json_t **ret, struct sg_error *err);
 int sg_engine_stores(struct sg_engine *e, const char *name, json_t **ret, struct sg_error *err);

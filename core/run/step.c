@@ -330,11 +330,22 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 	return rc;
 }
 
+/* What came from outside was no good: the run fails, and shows what it was. */
+static void keep_record(struct run *r, const struct sg_exec *x)
+{
+	struct step s = {.run = r, .node_id = x->node->id, .ts_us = sg_run_step_us(r)};
+	if (sg_step_record(&s, json_incref(x->record)) == 0)
+		sg_step_keep(&s);
+	sg_step_finish(&s);
+}
+
 /* outcome negative: the node failed, *err says why. */
 static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
 {
 	if (outcome >= 0 && x->record && !x->update) {
 		int rc = x->kind->apply(x, x->record, err);
+		if (rc < 0 && !sg_parallel_tolerates(r))
+			keep_record(r, x);
 		outcome = rc < 0 ? rc : outcome;
 	}
 	if (outcome == SG_EXEC_ENTER)

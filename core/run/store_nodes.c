@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/suggest.h"
+#include "run/chat.h"
 #include "run/internal.h"
 
 static int check_listed(const struct sg_kind_load *l, const char *name, struct sg_error *err)
@@ -199,6 +200,22 @@ static int add_need(json_t *needs, const json_t *store, const char *what, struct
 	return json_array_append_new(needs, json_string(text)) < 0 ? sg_error_nomem(err) : 0;
 }
 
+static int add_llm(const struct sg_llms *llms, const struct sg_graph *g, const struct sg_node *n,
+	json_t *needs, struct sg_error *err)
+{
+	char text[96];
+	const struct sg_llm *llm = NULL;
+	size_t i;
+	const json_t *one;
+	if (!sg_kind_asks(n->kind) || sg_chat_endpoint(llms, g, n, &llm, NULL) < 0)
+		return 0; /* it was not loaded then */
+	(void)snprintf(text, sizeof(text), "llm.%s", llm->name);
+	json_array_foreach (needs, i, one)
+		if (strcmp(json_string_value(one), text) == 0)
+			return 0;
+	return json_array_append_new(needs, json_string(text)) < 0 ? sg_error_nomem(err) : 0;
+}
+
 static int add_permissions(const struct sg_tool *t, json_t *needs, struct sg_error *err)
 {
 	for (size_t i = 0; t && i < t->n_permissions; i++)
@@ -208,7 +225,7 @@ static int add_permissions(const struct sg_tool *t, json_t *needs, struct sg_err
 }
 
 static int collect_needs(
-	const struct sg_tools *tools, const struct sg_graph *g, json_t *needs, struct sg_error *err)
+	const struct sg_engine *e, const struct sg_graph *g, json_t *needs, struct sg_error *err)
 {
 	static const struct {
 		const char *kind, *key, *what;
@@ -223,16 +240,19 @@ static int collect_needs(
 			if (strcmp(node->kind, rows[k].kind) == 0)
 				r = add_need(needs, json_object_get(node->config, rows[k].key),
 					rows[k].what, err);
-		if (strcmp(node->kind, "retrieval") == 0)
+		if (sg_kind_searches(node->kind))
 			json_array_foreach (json_object_get(node->config, "stores"), i, one)
 				if (r == 0)
 					r = add_need(needs, one, "read", err);
 		if (r == 0 && strcmp(node->kind, "tool") == 0)
-			r = add_permissions(sg_tools_find(tools, json_string_value(json_object_get(
-									 node->config, "tool"))),
+			r = add_permissions(
+				sg_tools_find(e->tools,
+					json_string_value(json_object_get(node->config, "tool"))),
 				needs, err);
+		if (r == 0)
+			r = add_llm(e->llms, g, node, needs, err);
 		if (r == 0 && node->subgraph)
-			r = collect_needs(tools, node->subgraph, needs, err);
+			r = collect_needs(e, node->subgraph, needs, err);
 	}
 	return r;
 }
@@ -244,7 +264,7 @@ int sg_engine_needs(
 	json_auto_t *needs = json_array();
 	if (!needs)
 		return sg_error_nomem(err);
-	int r = p ? collect_needs(e->tools, p->graph, needs, err) : 0;
+	int r = p ? collect_needs(e, p->graph, needs, err) : 0;
 	if (r == 0)
 		*ret = json_incref(needs);
 	return r;

@@ -33,4 +33,18 @@ int sg_exec_write(struct sg_exec *x, json_t *object,
 	int (*fn)(const json_t *object, struct sg_txn *t, struct sg_error *err),
 	struct sg_error *err);
 
+/* One query against the stores of config.stores, with the node's k, mode, filter and int8, the
+ * lists made one by reciprocal rank fusion. done, on the loop thread, gets {"stores": [{store,
+ * index_sha256, hits}], "hits": […]} (owned, NULL with err) and sees to sg_exec_complete; ctx is
+ * its own. Each store is searched at the state that is durable when its turn comes: that of the
+ * run's last checkpoint, or later. Returns SG_EXEC_PENDING, or an error and done is not called. */
+typedef void (*sg_gather_done)(
+	struct sg_exec *x, void *ctx, json_t *found, const struct sg_error *err);
+int sg_exec_gather(struct sg_exec *x, const char *text, size_t n, sg_gather_done done, void *ctx,
+	struct sg_error *err);
+/* Checks config.query, stores and filter of such a node. */
+int sg_kind_check_gather(const struct sg_kind_load *l, struct sg_error *err);
+/* Do nodes of this kind search as config.stores says? */
+bool sg_kind_searches(const char *kind);
+
 #endif

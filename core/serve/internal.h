@@ -91,6 +91,7 @@ struct sg_server {
 	struct sg_config *config; /* owned, replaced by a reload */
 	struct sg_mounts *mounts; /* rule packs */
 	struct sg_tools *tools;	  /* declared in the configuration */
+	struct sg_llms *llms;	  /* likewise */
 	struct sg_engine *engine;
 	struct sg_embedder *embedder;
 	struct sg_triggers *triggers;

@@ -55,6 +55,8 @@ static int check_fixed(
 		what = "[[trigger]]";
 	else if (!same_section(now, then, "tool"))
 		what = "[[tool]]";
+	else if (!same_section(now, then, "llm"))
+		what = "[[llm]]";
 	else if (!same_section(now, then, "store"))
 		what = "[[store]]";
 	return what ? sg_error_set(err, SG_EREFUSED, NULL, "%s changed: needs a restart", what) : 0;

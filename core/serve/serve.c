@@ -124,6 +124,11 @@ static int prepare_tools(struct sg_server *s, struct sg_error *err)
 	return r;
 }
 
+static int prepare_llms(struct sg_server *s, struct sg_error *err)
+{
+	return sg_llms_create(&s->llms, json_object_get(s->config->file, "llm"), err);
+}
+
 static int prepare_engine(struct sg_server *s, struct sg_error *err)
 {
 	const struct sg_config *c = s->config;
@@ -132,6 +137,8 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 		r = sg_mounts_from_config(&s->mounts, c, err);
 	if (r == 0)
 		r = prepare_tools(s, err);
+	if (r == 0)
+		r = prepare_llms(s, err);
 	if (r < 0)
 		return r;
 	struct sg_audit_options audit;
@@ -145,6 +152,7 @@ static int prepare_engine(struct sg_server *s, struct sg_error *err)
 		.audit = &audit,
 		.mounts = s->mounts,
 		.tools = s->tools,
+		.llms = s->llms,
 		.audit_path = c->audit_path,
 		.cleared = c->profile == SG_PROFILE_CLEARED,
 		.allow_side_effects = c->allow_side_effects,
@@ -364,6 +372,7 @@ static void finish(struct sg_server *s)
 	sg_engine_destroy(s->engine);
 	sg_mounts_destroy(s->mounts);
 	sg_tools_destroy(s->tools);
+	sg_llms_destroy(s->llms);
 	close_loop(s);
 	sg_embedder_destroy(s->embedder);
 	sg_grants_destroy(s->grants);

@@ -252,7 +252,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	struct call *c = calloc(1, sizeof(*c));
 	int r = c ? make_call(x, c, err) : sg_error_nomem(err);
 	if (r == 0 && sg_exec_announced(x))
-		return sg_exec_offload(x, &ops, c, err);
+		return sg_exec_offload(x, &ops, c, NULL, err);
 	if (r == 0)
 		r = announce(x, c, err);
 	release_call(c);

@@ -139,7 +139,8 @@ static bool failed_outside(const struct run *r, const struct sg_recording *rec)
 	if ((size_t)r->f.node >= r->f.graph->graph->n_nodes)
 		return false;
 	const struct sg_node_kind *k = r->f.graph->kinds[r->f.node];
-	return (k->elsewhere || k->outside || k->embeds) && k->apply && !rec->last;
+	sg_autofree char *kept = kept_list(rec, r->step);
+	return (k->elsewhere || k->outside || k->embeds) && k->apply && !kept;
 }
 
 static bool has_line(const struct sg_recording *rec, const char *type)
