@@ -76,16 +76,18 @@ static int split(const char *url, struct parts *ret, struct sg_error *err)
 	(void)curl_url_get(u, CURLUPART_QUERY, &ret->query, 0);
 	(void)curl_url_get(u, CURLUPART_FRAGMENT, &ret->fragment, 0);
 	curl_url_cleanup(u);
-	return ret->scheme && ret->host && ret->port && ret->path ? 0 : sg_error_nomem(err);
+	return 0;
 }
 
 static int check_parts(const struct parts *p, const char *url, struct sg_error *err)
 {
-	if (strcmp(p->scheme, "http") != 0)
+	if (!p->scheme || strcmp(p->scheme, "http") != 0)
 		return sg_error_set(err, SG_EREFUSED, "llm-address",
 			"url: \"%.200s\": only http, which does not leave this host, and "
 			"unix:/path are spoken",
 			url);
+	if (!p->host || !p->port || !p->path)
+		return sg_error_nomem(err);
 	if (p->zone || (strcasecmp(p->host, "localhost") != 0 && !is_loopback(p->host)))
 		return sg_error_set(err, SG_EREFUSED, "llm-address",
 			"url: \"%.200s\" is not on this host: write a loopback address "
