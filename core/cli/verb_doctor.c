@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/doctor.h"
+#include "cli/support.h"
 
 static const char *const level_names[] = {"ok", "note", "warn", "FAIL"};
 
@@ -74,24 +75,28 @@ static int run(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
 		{"strict", no_argument, NULL, 's'}, {"only", required_argument, NULL, 'o'},
-		{NULL, 0, NULL, 0}};
+		{"support", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	struct sg_cli_flags flags;
 	struct sg_error err;
 	if (sg_cli_take_flags(&argc, argv, &flags, &err) < 0)
 		return sg_cli_usage(&sg_verb_doctor, "%s", err.text);
 	struct sg_doctor d = {0};
 	bool json = false, strict = false;
+	const char *support = NULL;
 	int c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'j': json = true; break;
 		case 's': strict = true; break;
 		case 'o': d.only = optarg; break;
+		case 'f': support = optarg; break;
 		default: return sg_cli_unknown_option(&sg_verb_doctor, argv, optind - 1);
 		}
 	}
 	if (optind < argc)
 		return sg_cli_usage(&sg_verb_doctor, "takes no arguments");
+	if (support && d.only)
+		return sg_cli_usage(&sg_verb_doctor, "--support takes every check, not --only");
 	struct sg_config config = {0};
 	if (sg_cli_load_config(&flags, &config, &err) < 0)
 		return sg_cli_fail(&err);
@@ -100,10 +105,13 @@ static int run(int argc, char **argv)
 	check_all(&d);
 	int printed = json ? print_json(&d) : print_text(&d);
 	bool unknown = json_array_size(d.results) == 0;
+	int written = support ? sg_support_write(&d, support, &err) : 0;
 	json_decref(d.results);
 	sg_config_finish(&config);
 	if (unknown)
 		return sg_cli_usage(&sg_verb_doctor, "no check has the id \"%s\"", d.only);
+	if (written < 0)
+		return sg_cli_fail(&err);
 	if (printed < 0 || d.counts[SG_DOCTOR_FAIL])
 		return SG_EXIT_FAILED;
 	return strict && d.counts[SG_DOCTOR_WARN] ? SG_EXIT_FAILED : SG_EXIT_DONE;
@@ -112,10 +120,16 @@ static int run(int argc, char **argv)
 const struct sg_verb sg_verb_doctor = {
 	.name = "doctor",
 	.summary = "check this host and say what to fix",
-	.usage = "usage: stargraph doctor [--json] [--strict] [--only ID] [--config FILE]\n"
+	.usage = "usage: stargraph doctor [--json] [--strict] [--only ID] [--support FILE] "
+		 "[--config FILE]\n"
 		 "Checks clock, limits, files, TLS, model, store, audit and edge wiring. Exit 0: "
 		 "all\n"
 		 "well; 1: a check failed (with --strict: or warned); 2: the configuration does "
-		 "not load.\n",
+		 "not load.\n"
+		 "--support writes a file that may be shown to others: these results, versions, "
+		 "the\n"
+		 "configuration without names and texts, counts of the store, and the log's "
+		 "latest\n"
+		 "lines without actors and contents.\n",
 	.run = run,
 };

@@ -106,6 +106,11 @@ void sg_config_finish(struct sg_config *c);
 /* `stargraph config`: one "key = value  # origin" a line, or JSON. */
 int sg_config_print(const struct sg_config *c, FILE *out, bool json);
 
+/* The same for a support bundle, without contents: numbers, switches, words out of a fixed choice
+ * and the table's paths as they are; of all else only type and size. New; NULL when out of memory.
+ */
+json_t *sg_config_outline(const struct sg_config *c);
+
 /* docs/reference/configuration.md's tables, from the table of keys. */
 int sg_config_print_reference(FILE *out);
 
