@@ -80,12 +80,14 @@ int sg_run_get(struct sg_txn *t, const char *run_id, struct sg_run_row *ret, str
 /* The row and its place in the listing; nothing else of the run. */
 int sg_run_row_del(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err);
 
-/* A further text of a run beside its parameters, by name: "fork", "last" (run's). The key and the
+/* A further text of a run beside its parameters, by name: "fork", "last" (run's), and of a run that
+ * came from the Python original the mark that says so. The key and the
  * sealed value for the table run_input, each in a buffer of the caller's. */
 int sg_run_text_pack(const char *run_id, const char *name, struct sg_span text, struct sg_buf *key,
 	struct sg_buf *value, struct sg_span *ret_value, struct sg_error *err);
 /* The text in a sealed value, its checksum not looked at; false when there is no room for one. */
 bool sg_run_text_span(struct sg_span sealed, struct sg_span *ret);
+#define SG_RUN_TEXT_IMPORTED "imported" /* {"source_sha256", "digest", "original_status", …} */
 /* Caller frees. Positive outcome 1: none. */
 int sg_run_text_get(
 	struct sg_txn *t, const char *run_id, const char *name, char **ret, struct sg_error *err);

@@ -29,6 +29,7 @@ extern const struct sg_verb sg_verb_config;
 extern const struct sg_verb sg_verb_counterfactual;
 extern const struct sg_verb sg_verb_doctor;
 extern const struct sg_verb sg_verb_embed;
+extern const struct sg_verb sg_verb_import;
 extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_new;
 extern const struct sg_verb sg_verb_pack;

@@ -21,6 +21,7 @@ static const struct sg_verb *const verbs[] = {
 	&sg_verb_doctor,
 	&sg_verb_embed,
 	&sg_verb_export,
+	&sg_verb_import,
 	&sg_verb_inspect,
 	&sg_verb_model,
 	&sg_verb_new,

@@ -83,6 +83,25 @@ static int add_step(void *ctx, const struct sg_checkpoint *c)
 	return json_array_append_new(ctx, sg_checkpoint_json(c));
 }
 
+/* Of a run that was imported: from where, and what it was there. */
+static int print_origin(struct sg_txn *t, const char *run_id, struct sg_error *err)
+{
+	sg_autofree char *text = NULL;
+	json_auto_t *mark = NULL;
+	int r = sg_run_text_get(t, run_id, SG_RUN_TEXT_IMPORTED, &text, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = sg_json_parse(text, strlen(text), &mark, err);
+	if (r < 0)
+		return r;
+	const char *status = json_string_value(json_object_get(mark, "original_status"));
+	(void)printf("imported from the Python original (store SHA-256 %.16s…), status there: %s; "
+		     "not replayable: it records no outside results\n",
+		json_string_value(json_object_get(mark, "source_sha256")),
+		status ? status : "not written down");
+	return 0;
+}
+
 static int timeline(struct sg_txn *t, const struct arguments *a, struct sg_error *err)
 {
 	struct sg_run_row row;
@@ -102,7 +121,9 @@ static int timeline(struct sg_txn *t, const struct arguments *a, struct sg_error
 		(void)printf("%s  %s  %s  %s%s\n", row.run_id, row.graph_id,
 			sg_run_status_name(row.status), row.reason ? row.reason : "",
 			row.error_cause ? row.error_cause : "");
-		r = sg_checkpoint_each(t, a->run_id, print_step, NULL, err);
+		r = print_origin(t, a->run_id, err);
+		if (r == 0)
+			r = sg_checkpoint_each(t, a->run_id, print_step, NULL, err);
 	}
 	sg_run_row_finish(&row);
 	return r;

@@ -8,7 +8,8 @@
 
 static bool ends(const char *type)
 {
-	return type && (strcmp(type, "result") == 0 || strcmp(type, "run_cancelled") == 0);
+	return type && (strcmp(type, "result") == 0 || strcmp(type, "run_cancelled") == 0 ||
+			       strcmp(type, "run_imported") == 0);
 }
 
 static void tell(struct sg_subscription *s, uint64_t seq, const struct sg_span *line)

@@ -223,6 +223,19 @@ static int fill(struct sg_recording *r, struct sg_txn *t, unsigned depth, struct
 	return rc;
 }
 
+/* The original writes down no outside results, and hashes less of a graph than we do. */
+static int refuse_imported(struct sg_txn *t, const char *run_id, struct sg_error *err)
+{
+	sg_autofree char *mark = NULL;
+	int rc = sg_run_text_get(t, run_id, SG_RUN_TEXT_IMPORTED, &mark, err);
+	if (rc == 0)
+		return sg_error_set(err, SG_EREFUSED, "imported",
+			"run '%s' was imported from the Python original, which records no outside "
+			"results: it can be looked at, not replayed, forked or exported",
+			run_id);
+	return rc < 0 ? rc : 0;
+}
+
 static int read_one(struct sg_txn *t, const char *run_id, unsigned depth, struct sg_recording **ret,
 	struct sg_error *err)
 {
@@ -235,6 +248,8 @@ static int read_one(struct sg_txn *t, const char *run_id, unsigned depth, struct
 	int rc = sg_run_get(t, run_id, &r->row, err);
 	if (rc == 1)
 		rc = sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+	if (rc == 0)
+		rc = refuse_imported(t, run_id, err);
 	if (rc == 0)
 		rc = fill(r, t, depth, err);
 	if (rc < 0) {
