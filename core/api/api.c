@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "base/schema.h"
 
+#define CLIENT_LEFT 499 /* in the record of a request whose client did not wait for the answer */
+
 const char *const sg_api_headers[] = {"content-type", "origin", "sec-fetch-site", "host", "prefer",
 	"idempotency-key", "last-event-id", "traceparent", "x-stargraph-timestamp",
 	"x-stargraph-signature", NULL};
@@ -131,6 +133,10 @@ static void no_route(struct sg_call *c, const char *allow)
 	sg_reply reply = c->reply;
 	void *ctx = c->ctx;
 	const struct sg_header h = {"allow", allow};
+	if (sg_call_account(c, *allow ? 405 : 404) < 0) {
+		sg_call_problem(c, 503, "the request could not be recorded");
+		return;
+	}
 	sg_call_end(c);
 	if (*allow)
 		sg_reply_problem(reply, ctx, 405, NULL, "Method Not Allowed", &h, 1);
@@ -261,6 +267,8 @@ static struct sg_call *call_create(
 	c->req = req;
 	c->id = req->identity;
 	c->stream = req->stream;
+	c->method = req->method;
+	c->trace = sg_request_trace(req);
 	c->next = &a->calls;
 	c->prev = a->calls.prev;
 	c->prev->next = c->next->prev = c;
@@ -287,6 +295,14 @@ void sg_api_refuse(struct sg_api *a, const struct sg_request *req, int status, c
 		sg_reply_problem(reply, ctx, 503, NULL, "out of memory", NULL, 0);
 }
 
+void sg_api_note_refused(struct sg_api *a, const struct sg_request *req, int status,
+	const char *kind, const char *detail)
+{
+	a->refused++;
+	a->answers[status / 100 % 6]++;
+	sg_refusal_note(a, req, status, kind, detail);
+}
+
 void sg_api_forget(struct sg_api *a, const void *ctx)
 {
 	for (struct sg_call *c = a->calls.prev, *prev; c != &a->calls; c = prev) {
@@ -298,6 +314,7 @@ void sg_api_forget(struct sg_api *a, const void *ctx)
 			continue;
 		}
 		sg_engine_forget(a->engine, c);
+		(void)sg_call_account(c, CLIENT_LEFT);
 		sg_call_end(c);
 	}
 }

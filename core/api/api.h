@@ -89,6 +89,11 @@ void sg_api_forget(struct sg_api *a, const void *ctx);
 void sg_api_refuse(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
 	const char *detail, sg_reply reply, void *ctx);
 
+/* The same record alone, not waited for: the door answers by itself (a body too large, a request
+ * that its parser refused). */
+void sg_api_note_refused(struct sg_api *a, const struct sg_request *req, int status,
+	const char *kind, const char *detail);
+
 /* `Prefer: wait` deadlines: milliseconds to the next, -1 = none; and what is due now. */
 int sg_api_timeout_ms(const struct sg_api *a);
 void sg_api_tick(struct sg_api *a);

@@ -31,7 +31,6 @@ void sg_route_run_artifacts(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 
@@ -102,6 +101,5 @@ void sg_route_artifact(struct sg_call *c)
 		return;
 	}
 	(void)snprintf(c->run_id, sizeof(c->run_id), "%s", sg_json_text_or_empty(ref, "run_id"));
-	sg_call_note_read(c);
 	reply_bytes(c, ref, data, n);
 }

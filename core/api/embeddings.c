@@ -234,7 +234,6 @@ void sg_route_embeddings(struct sg_call *c)
 	struct job *j = create(c, json_array_size(inputs));
 	if (!j)
 		return;
-	sg_call_note_read(c);
 	j->base64 = format && strcmp(format, "base64") == 0;
 	j->refuse_long = json_is_false(json_object_get(c->body, "truncate"));
 	j->finish = finish_openai;
@@ -271,7 +270,6 @@ void sg_route_embed(struct sg_call *c)
 	struct job *j = create(c, json_array_size(inputs));
 	if (!j)
 		return;
-	sg_call_note_read(c);
 	j->refuse_long = !json_is_true(json_object_get(c->body, "truncate"));
 	j->finish = finish_embed;
 	start(j, inputs);

@@ -15,6 +15,5 @@ void sg_route_graphs(struct sg_call *c)
 		sg_buf_addf(&b, ",\"graph_hash\":\"%s\"}", graphs[i]->hash);
 	}
 	sg_buf_addc(&b, ']');
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }

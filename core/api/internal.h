@@ -42,6 +42,7 @@ struct sg_route {
 	bool texts;		 /* strings of the body may hold NUL: they are only tokenized */
 	bool waits;		 /* Prefer: wait=N answers 200 */
 	bool keyed;		 /* takes an Idempotency-Key */
+	bool effect;		 /* what a success does has audit records of its own */
 	int success;
 	const char *success_type;   /* media type of a success */
 	const char *success_schema; /* name of a component (schemas.c), NULL = not JSON's */
@@ -82,7 +83,11 @@ struct sg_call {
 	char *actor;
 	int64_t deadline_us; /* monotonic; 0 = answers when accepted */
 	bool accepted, engine_waits;
-	int status; /* of the answer when it comes */
+	bool recorded;	    /* in the audit log, as a request */
+	bool again;	    /* a repeated key: nothing was done */
+	const char *method; /* as the client wrote it; lives as long as the answer is waited for */
+	const char *trace;  /* the same: a valid traceparent, or NULL */
+	int status;	    /* of the answer when it comes */
 	char problem[512];
 	struct sg_subscription *subscription;
 	const struct sg_stream_sink *stream;
@@ -126,13 +131,21 @@ void sg_call_refuse(
 	struct sg_call *c, int status, const char *type, const char *kind, const char *detail);
 /* As sg_call_refuse: 403, "capability '…' not granted under cleared profile". */
 void sg_call_deny(struct sg_call *c, const char *capability);
+/* The record of a refusal without a call, not waited for. */
+void sg_refusal_note(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
+	const char *detail);
 void sg_call_end(struct sg_call *c); /* unlinks and frees */
-/* An audit record of a successful read, not waited for. */
-void sg_call_note_read(struct sg_call *c);
+/* What every answer does before it is told: a request that is in no record yet gets one, not waited
+ * for: "read" for a success, "request" with the status for the rest. Negative: it could not. */
+int sg_call_account(struct sg_call *c, int status);
+/* The record of a read now, before its answer is known (a stream's does not end); not waited for.
+ */
+int sg_call_note_read(struct sg_call *c);
 /* The same, type "request", of what changes something and carries a valid traceparent. */
 void sg_call_note_trace(struct sg_call *c);
 
 const char *sg_request_header(const struct sg_request *r, const char *name); /* NULL = none */
+const char *sg_request_trace(const struct sg_request *r); /* a valid traceparent, or NULL */
 bool sg_identity_has(const struct sg_identity *id, const char *capability);
 const struct sg_query_value *sg_call_query(const struct sg_call *c, const char *name);
 

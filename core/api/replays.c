@@ -23,7 +23,6 @@ void sg_route_replay(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 

@@ -77,6 +77,8 @@ void sg_call_end(struct sg_call *c)
 	free(c);
 }
 
+static void not_recorded(struct sg_call *c);
+
 void sg_call_reply(struct sg_call *c, int status, const char *type, const char *body, size_t len,
 	const struct sg_header *headers, size_t n_headers)
 {
@@ -88,6 +90,10 @@ void sg_call_reply(struct sg_call *c, int status, const char *type, const char *
 		.n_headers = n_headers};
 	sg_reply reply = c->reply;
 	void *ctx = c->ctx;
+	if (sg_call_account(c, status) < 0) {
+		not_recorded(c);
+		return;
+	}
 	c->api->answers[status / 100 % 6]++;
 	sg_call_end(c);
 	if (reply)
@@ -133,6 +139,11 @@ void sg_reply_problem(sg_reply reply, void *ctx, int status, const char *kind, c
 static void problem(struct sg_call *c, int status, const char *kind, const char *detail)
 {
 	static const struct sg_header retry[] = {{"retry-after", "1"}};
+	if (sg_call_account(c, status) < 0) {
+		status = 503;
+		kind = "audit-unavailable";
+		detail = "the request could not be recorded";
+	}
 	bool later = status == 429 || status == 503 || status == 507;
 	sg_reply reply = c->reply;
 	void *ctx = c->ctx;
@@ -147,6 +158,11 @@ static void problem(struct sg_call *c, int status, const char *kind, const char 
 void sg_call_problem(struct sg_call *c, int status, const char *detail)
 {
 	problem(c, status, NULL, detail);
+}
+
+static void not_recorded(struct sg_call *c)
+{
+	problem(c, 503, "audit-unavailable", "the request could not be recorded");
 }
 
 void sg_call_error(struct sg_call *c, const struct sg_error *err)
@@ -167,7 +183,7 @@ static void refusal_durable(void *ctx, const struct sg_error *err)
 
 /* W3C Trace Context: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zeros. NULL = none, or not one:
  * what cannot be read is as if it were not there. */
-static const char *traceparent(const struct sg_request *r)
+const char *sg_request_trace(const struct sg_request *r)
 {
 	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";
 	const char *t = sg_request_header(r, "traceparent");
@@ -179,28 +195,28 @@ static const char *traceparent(const struct sg_request *r)
 	return strspn(t + 3, "0") == 32 || strspn(t + 36, "0") == 16 ? NULL : t;
 }
 
-static void put_trace(json_t *payload, const struct sg_request *r)
+static void put_trace(json_t *payload, const char *trace)
 {
-	const char *t = traceparent(r);
-	if (t)
-		(void)json_object_set_new(payload, "traceparent", json_string(t));
+	if (trace)
+		(void)json_object_set_new(payload, "traceparent", json_string(trace));
 }
 
+/* A path or detail that is no UTF-8 is recorded without it. */
 static json_t *refusal_payload(
-	const struct sg_call *c, const char *kind, const char *detail, int status)
+	const struct sg_request *req, const char *kind, const char *detail, int status)
 {
-	const struct sg_identity *id = c->id;
+	const struct sg_identity *id = req->identity;
 	json_t *p = json_pack("{s:s, s:s, s:s, s:s, s:i}", "kind", kind, "detail", detail, "method",
-		c->req->method, "route", c->req->path, "status", status);
+		req->method, "route", req->path, "status", status);
 	if (!p)
-		return NULL;
+		return json_pack("{s:s, s:i}", "kind", kind, "status", status);
 	if (id && *id->door)
 		(void)json_object_set_new(p, "door", json_string(id->door));
 	if (id && *id->fingerprint)
 		(void)json_object_set_new(p, "fingerprint", json_string(id->fingerprint));
 	if (id && *id->serial)
 		(void)json_object_set_new(p, "serial", json_string(id->serial));
-	put_trace(p, c->req);
+	put_trace(p, sg_request_trace(req));
 	return p;
 }
 
@@ -209,13 +225,11 @@ void sg_call_refuse(
 {
 	struct sg_error err;
 	c->status = status;
+	c->recorded = true;
 	c->api->refused++;
 	/* who is not known is told the original's word only; the record says what was wrong */
 	(void)snprintf(c->problem, sizeof(c->problem), "%s", status == 401 ? kind : detail);
-	json_t *payload = refusal_payload(c, kind, detail, status);
-	if (!payload) { /* a path or detail that is no UTF-8 is recorded without it */
-		payload = json_pack("{s:s, s:i}", "kind", kind, "status", status);
-	}
+	json_t *payload = refusal_payload(c->req, kind, detail, status);
 	if (!payload) {
 		problem(c, 503, "audit-unavailable", "the refusal could not be recorded");
 		return;
@@ -228,6 +242,15 @@ void sg_call_refuse(
 		refusal_durable(c, &err);
 }
 
+void sg_refusal_note(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
+	const char *detail)
+{
+	json_auto_t *p = refusal_payload(req, kind, detail, status);
+	if (p)
+		(void)sg_engine_audit(a->engine, req->identity ? req->identity->actor : "nobody",
+			"refused", NULL, p, NULL, NULL, NULL);
+}
+
 void sg_call_deny(struct sg_call *c, const char *capability)
 {
 	char detail[256];
@@ -236,26 +259,63 @@ void sg_call_deny(struct sg_call *c, const char *capability)
 	sg_call_refuse(c, 403, "denied", "capability_denied", detail);
 }
 
-static void note(struct sg_call *c, const char *type)
+/* The path as it was asked for; the request itself may be gone by now. */
+static void put_path(struct sg_buf *b, const struct sg_call *c)
 {
-	json_auto_t *p = json_pack("{s:s, s:s, s:s}", "method", c->req->method, "route",
-		c->req->path, "door", c->id->door);
-	if (!p)
+	const char *pattern = c->route ? c->route->path : c->req->path,
+		   *open = strchr(pattern, '{');
+	if (!c->route || !open) {
+		sg_buf_adds(b, pattern);
 		return;
-	put_trace(p, c->req);
-	(void)sg_engine_audit(c->api->engine, c->id->actor, type, *c->run_id ? c->run_id : NULL, p,
-		NULL, NULL, NULL);
+	}
+	sg_buf_add(b, pattern, (size_t)(open - pattern));
+	sg_buf_adds(b, c->path_id);
+	sg_buf_adds(b, strchr(open, '}') + 1);
 }
 
-void sg_call_note_read(struct sg_call *c)
+/* status 0: not known yet. */
+static int note(struct sg_call *c, const char *type, int status)
 {
-	note(c, "read");
+	sg_autobuf path = SG_BUF_INIT(1U << 20);
+	put_path(&path, c);
+	if (path.failed)
+		return -SG_ENOMEM;
+	json_auto_t *p = json_pack(
+		"{s:s, s:s, s:s}", "method", c->method, "route", path.data, "door", c->id->door);
+	if (!p) /* a path that is no UTF-8 is recorded without it */
+		p = json_pack("{s:s, s:s}", "method", c->method, "door", c->id->door);
+	if (!p)
+		return -SG_ENOMEM;
+	if (status)
+		(void)json_object_set_new(p, "status", json_integer(status));
+	put_trace(p, c->trace);
+	int r = sg_engine_audit(c->api->engine, c->id->actor, type, *c->run_id ? c->run_id : NULL,
+		p, NULL, NULL, NULL);
+	c->recorded = r == 0;
+	return r;
+}
+
+int sg_call_account(struct sg_call *c, int status)
+{
+	bool well = status < 400;
+	if (c->recorded || !c->id || !c->id->authenticated)
+		return 0;
+	if (c->route && !c->route->capability)
+		return 0;
+	if (well && c->route && c->route->effect && !c->again)
+		return 0;
+	return well ? note(c, c->again ? "request" : "read", 0) : note(c, "request", status);
+}
+
+int sg_call_note_read(struct sg_call *c)
+{
+	return note(c, "read", 0);
 }
 
 void sg_call_note_trace(struct sg_call *c)
 {
-	if (traceparent(c->req))
-		note(c, "request");
+	if (c->trace)
+		(void)note(c, "request", 0);
 }
 
 const char *sg_request_header(const struct sg_request *r, const char *name)

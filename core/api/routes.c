@@ -39,7 +39,8 @@ const struct sg_route sg_routes[] = {
 			"\"idempotency_key\":{\"type\":[\"string\",\"null\"]}},"
 			"\"required\":[\"graph_id\"],\"additionalProperties\":false}",
 		.success = 202, .success_type = JSON, .success_schema = "RunHandle",
-		.errors = "404 409", .waits = true, .keyed = true, .handle = sg_route_start_run},
+		.errors = "404 409", .waits = true, .keyed = true, .effect = true,
+		.handle = sg_route_start_run},
 	{"GET", "/v1/runs", "runs:read", "listRuns", "Runs, newest first", .query = page_query,
 		.n_query = SG_ARRAY_LEN(page_query), .success = 200, .success_type = JSON,
 		.success_schema = "RunPage", .handle = sg_route_list_runs},
@@ -52,22 +53,23 @@ const struct sg_route sg_routes[] = {
 			       "\"response\":{\"type\":\"object\"}},"
 			       "\"required\":[\"response\"],\"additionalProperties\":false}",
 		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
-		.waits = true, .handle = sg_route_respond},
+		.waits = true, .effect = true, .handle = sg_route_respond},
 	{"GET", "/v1/graphs", "runs:read", "listGraphs", "The graphs that are loaded",
 		.success = 200, .success_type = JSON, .success_schema = "Graphs",
 		.handle = sg_route_graphs},
 	{"POST", "/v1/runs/{run_id}/cancel", "runs:cancel", "cancelRun",
 		"Cancel a run at its next step", .body_schema = NO_BODY, .body_optional = true,
 		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
-		.handle = sg_route_cancel},
+		.effect = true, .handle = sg_route_cancel},
 	{"POST", "/v1/runs/{run_id}/pause", "runs:pause", "pauseRun",
 		"Pause a run at its next step", .body_schema = NO_BODY, .body_optional = true,
 		.success = 200, .success_type = JSON, .success_schema = "Run", .errors = "404 409",
-		.handle = sg_route_pause},
+		.effect = true, .handle = sg_route_pause},
 	{"POST", "/v1/runs/{run_id}/resume", "runs:resume", "resumeRun",
 		"Resume a paused run from its last checkpoint", .body_schema = NO_BODY,
 		.body_optional = true, .success = 202, .success_type = JSON,
-		.success_schema = "RunHandle", .errors = "404 409", .handle = sg_route_resume},
+		.success_schema = "RunHandle", .errors = "404 409", .effect = true,
+		.handle = sg_route_resume},
 	{"POST", "/v1/runs/{run_id}/replay", "runs:read", "replayRun",
 		"Execute a run again from its record and compare every step",
 		.body_schema = NO_BODY, .body_optional = true, .success = 200, .success_type = JSON,
@@ -81,7 +83,7 @@ const struct sg_route sg_routes[] = {
 			"\"inherit_answers\":{\"type\":\"boolean\"}},"
 			"\"required\":[\"step\",\"mutation\"],\"additionalProperties\":false}",
 		.success = 202, .success_type = JSON, .success_schema = "Fork", .errors = "404",
-		.handle = sg_route_counterfactual},
+		.effect = true, .handle = sg_route_counterfactual},
 	{"GET", "/v1/runs/{run_id}/stream", "runs:read", "streamRun",
 		"A run's events: server-sent, or WebSocket on upgrade", .query = stream_query,
 		.n_query = SG_ARRAY_LEN(stream_query), .success = 200,
@@ -140,7 +142,7 @@ const struct sg_route sg_routes[] = {
 			"\"delete\":{\"type\":\"array\",\"maxItems\":256,\"items\":{"
 			"\"type\":\"string\",\"minLength\":1}}},\"additionalProperties\":false}",
 		.success = 200, .success_type = JSON, .success_schema = "Written", .errors = "404",
-		.handle = sg_route_documents},
+		.effect = true, .handle = sg_route_documents},
 	{"POST", "/v1/stores/{name}/search", "", "searchStore",
 		"Search a store; needs db.{name}:read",
 		.body_schema =
@@ -160,7 +162,7 @@ const struct sg_route sg_routes[] = {
 		"A webhook (with its signature), or a manual trigger (needs runs:start)",
 		.body_schema = "{\"type\":\"object\"}", .body_optional = true, .raw = true,
 		.success = 202, .success_type = JSON, .success_schema = "RunHandle",
-		.errors = "404 409", .handle = sg_route_fire_trigger},
+		.errors = "404 409", .effect = true, .handle = sg_route_fire_trigger},
 };
 
 const size_t sg_n_routes = SG_ARRAY_LEN(sg_routes);

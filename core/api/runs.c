@@ -93,6 +93,7 @@ static void reply_again(struct sg_call *c)
 {
 	struct sg_run_view v;
 	struct sg_error err;
+	c->again = true;
 	if (sg_engine_get(c->api->engine, c->run_id, &v, &err) < 0) {
 		sg_call_error(c, &err);
 		return;
@@ -249,7 +250,6 @@ void sg_route_list_runs(struct sg_call *c)
 	}
 	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
 	put_page(&b, &p, &f, sg_identity_has(c->id, "runs:read:all"));
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 
@@ -286,7 +286,6 @@ void sg_route_get_run(struct sg_call *c)
 	struct sg_run_view v;
 	if (sg_call_find_run(c, &v) < 0)
 		return;
-	sg_call_note_read(c);
 	sg_call_reply_view(c, &v);
 	sg_run_view_finish(&v);
 }

@@ -72,7 +72,6 @@ void sg_route_stores(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 
@@ -88,7 +87,6 @@ void sg_route_store(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 
@@ -159,7 +157,6 @@ void sg_route_search(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_note_read(c);
 	if (sg_engine_search(c->api->engine, &q, found, c, &err) < 0)
 		sg_call_error(c, &err);
 }

@@ -79,7 +79,10 @@ void sg_route_stream(struct sg_call *c)
 	bool over = v.row.status == SG_RUN_DONE || v.row.status == SG_RUN_FAILED ||
 		    v.row.status == SG_RUN_CANCELLED;
 	sg_run_view_finish(&v);
-	sg_call_note_read(c);
+	if (sg_call_note_read(c) < 0) {
+		sg_call_problem(c, 503, "the request could not be recorded");
+		return;
+	}
 	c->engine_waits = true;
 	int r = sg_engine_subscribe(c->api->engine, c->run_id, after, tell, c, &s, &err);
 	c->engine_waits = false;

@@ -40,7 +40,6 @@ void sg_route_triggers(struct sg_call *c)
 		sg_buf_addc(&b, '}');
 	}
 	sg_buf_addc(&b, ']');
-	sg_call_note_read(c);
 	sg_call_json(c, 200, &b);
 }
 

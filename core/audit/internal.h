@@ -77,8 +77,6 @@ bool sg_audit_sign_due(const struct sg_audit *a);
 int sg_audit_redact(const struct sg_audit *a, const char *payload, struct sg_buf *out,
 	const char **ret, struct sg_error *err);
 
-/* "<path>.<first sequence, 12 digits>"; caller frees. */
-char *sg_audit_archive_path(const char *path, uint64_t first);
 bool sg_audit_rotate_due(const struct sg_audit *a);
 /* Renames the current file, begins the next with a record that names the old one and carries the
  * tree's compact range, so that it verifies without it. */

@@ -22,6 +22,12 @@ struct sg_audit_nodes {
 };
 void sg_audit_nodes_init(struct sg_audit_nodes *n, struct sg_txn *t);
 
+/* First sequences of the files that were rotated away from the log at path, oldest first; caller
+ * frees. They are called "<path>.<first sequence, 12 to 18 digits>". */
+int sg_audit_archives(const char *path, uint64_t **ret, size_t *ret_n, struct sg_error *err);
+/* The name of one of them; caller frees. NULL: no memory. */
+char *sg_audit_archive_path(const char *path, uint64_t first);
+
 /* The head's file is called name from now on: for a copy of a state directory. Own transaction. */
 int sg_audit_relocate(struct sg_store *s, const char *name, struct sg_error *err);
 

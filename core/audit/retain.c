@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "audit/internal.h"
+#include "audit/reader.h"
 #include "base/cleanup.h"
 
 #define KEPT_KEY "audit.kept"
@@ -88,22 +89,21 @@ static bool is_archive(const char *name, const char *base, uint64_t *ret_first)
 	return true;
 }
 
-static int newest_first(const void *a, const void *b)
+static int oldest_first(const void *a, const void *b)
 {
 	uint64_t m = *(const uint64_t *)a, n = *(const uint64_t *)b;
-	return (m < n) - (m > n);
+	return (m > n) - (m < n);
 }
 
-/* First sequences of the archives, newest first; caller frees. */
-static int list(const struct sg_audit *a, uint64_t **ret, size_t *ret_n, struct sg_error *err)
+int sg_audit_archives(const char *path, uint64_t **ret, size_t *ret_n, struct sg_error *err)
 {
-	sg_autofree char *dir_copy = strdup(a->path);
-	sg_autofree char *base_copy = strdup(a->path);
+	sg_autofree char *dir_copy = strdup(path);
+	sg_autofree char *base_copy = strdup(path);
 	uint64_t *first = NULL;
 	size_t n = 0;
 	DIR *d = dir_copy && base_copy ? opendir(dirname(dir_copy)) : NULL;
 	if (!d)
-		return sg_error_errno(err, errno, "cannot read the directory of %s", a->path);
+		return sg_error_errno(err, errno, "cannot read the directory of %s", path);
 	const char *base = basename(base_copy);
 	for (const struct dirent *e; (e = readdir(d));) {
 		uint64_t seq;
@@ -120,7 +120,7 @@ static int list(const struct sg_audit *a, uint64_t **ret, size_t *ret_n, struct 
 	}
 	(void)closedir(d);
 	if (n)
-		qsort(first, n, sizeof(*first), newest_first);
+		qsort(first, n, sizeof(*first), oldest_first);
 	*ret = first;
 	*ret_n = n;
 	return 0;
@@ -139,14 +139,14 @@ static int remove_archive(const struct sg_audit *a, uint64_t first, struct sg_er
 int sg_audit_retain(struct sg_audit *a, struct sg_error *err)
 {
 	sg_autofree uint64_t *first = NULL;
-	size_t n = 0;
+	size_t n = 0, gone = 0;
 	if (!a->keep_files)
 		return 0;
-	int r = list(a, &first, &n, err);
+	int r = sg_audit_archives(a->path, &first, &n, err);
 	/* Oldest first: whenever this is cut off, what is left is the end of the log, whole. */
-	while (r == 0 && n > a->keep_files)
-		r = remove_archive(a, first[--n], err);
+	while (r == 0 && n - gone > a->keep_files)
+		r = remove_archive(a, first[gone++], err);
 	if (r == 0 && n)
-		a->prune_to = first[n - 1] / SG_TREE_BLOCK * SG_TREE_BLOCK;
+		a->prune_to = first[gone] / SG_TREE_BLOCK * SG_TREE_BLOCK;
 	return r;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "audit/internal.h"
+#include "audit/reader.h"
 #include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"

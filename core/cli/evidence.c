@@ -1,15 +1,12 @@
 /* Shared by the verbs about evidence: see evidence.h. */
 #include "cli/evidence.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/reader.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 
@@ -43,58 +40,33 @@ void sg_evidence_files_finish(struct sg_evidence_files *f)
 	*f = (struct sg_evidence_files){0};
 }
 
-static int add(struct sg_evidence_files *f, const char *dir, const char *name)
+/* Takes over path. */
+static int add(struct sg_evidence_files *f, char *path)
 {
-	char **more = realloc(f->path, (f->n + 1) * sizeof(*more));
-	if (!more)
+	char **more = path ? realloc(f->path, (f->n + 1) * sizeof(*more)) : NULL;
+	if (!more) {
+		free(path);
 		return -1;
+	}
 	f->path = more;
-	if (asprintf(&f->path[f->n], "%s/%s", dir, name) < 0)
-		return -1;
-	f->n++;
+	f->path[f->n++] = path;
 	return 0;
-}
-
-/* "<base>.<12 digits or more>" */
-static bool is_archive(const char *name, const char *base)
-{
-	size_t n = strlen(base);
-	if (strncmp(name, base, n) != 0 || name[n] != '.')
-		return false;
-	const char *digits = name + n + 1;
-	size_t k = strspn(digits, "0123456789");
-	return k >= 12 && k <= 18 && digits[k] == '\0';
-}
-
-static int by_sequence(const void *a, const void *b)
-{
-	const char *x = strrchr(*(char *const *)a, '.'), *y = strrchr(*(char *const *)b, '.');
-	uint64_t m = strtoull(x + 1, NULL, 10), n = strtoull(y + 1, NULL, 10);
-	return (m > n) - (m < n);
 }
 
 int sg_evidence_list(
 	const struct sg_audit_head *head, struct sg_evidence_files *ret, struct sg_error *err)
 {
 	struct sg_evidence_files f = {0};
-	sg_autofree char *dir_copy = strdup(head->path);
-	sg_autofree char *base_copy = strdup(head->path);
-	if (!dir_copy || !base_copy)
-		return sg_error_nomem(err);
-	const char *dir = dirname(dir_copy), *base = basename(base_copy);
-	DIR *d = opendir(dir);
-	if (!d)
-		return sg_error_errno(err, errno, "cannot read %s", dir);
-	int failed = 0;
-	for (const struct dirent *e; !failed && (e = readdir(d));)
-		if (is_archive(e->d_name, base))
-			failed = add(&f, dir, e->d_name);
-	(void)closedir(d);
-	if (!failed && f.n)
-		qsort(f.path, f.n, sizeof(*f.path), by_sequence);
+	sg_autofree uint64_t *first = NULL;
+	size_t n = 0;
+	int r = sg_audit_archives(head->path, &first, &n, err), failed = 0;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; !failed && i < n; i++)
+		failed = add(&f, sg_audit_archive_path(head->path, first[i]));
 	/* Between the rename and the new file of a rotation there is no current one. */
 	if (!failed && (f.n == 0 || access(head->path, F_OK) == 0))
-		failed = add(&f, dir, base);
+		failed = add(&f, strdup(head->path));
 	if (failed) {
 		sg_evidence_files_finish(&f);
 		return sg_error_nomem(err);

@@ -477,6 +477,9 @@ int sg_parallel_begin_text(struct run *r, const char *action, struct sg_error *e
 int sg_parallel_enter(struct run *r, struct sg_error *err);
 /* May a branch fail without failing the run? */
 bool sg_parallel_tolerates(const struct run *r);
+/* Audit records: all branches of the plan start; what a run that ends leaves undone. */
+void sg_parallel_note_started(struct run *r);
+void sg_parallel_note_ended(struct run *r);
 /* A branch's node has run (update) or failed: the next branch, or the join. */
 int sg_parallel_branch(
 	struct step *s, const json_t *update, const struct sg_error *failure, struct sg_error *err);

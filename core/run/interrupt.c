@@ -244,6 +244,7 @@ static int go_on(struct step *s, const json_t *then, struct sg_error *err)
 			rc = sg_parallel_begin(r, then, err);
 		if (rc < 0)
 			return rc;
+		sg_parallel_note_started(r);
 		s->action = action.data;
 		s->to_node = g->nodes[r->f.node].id;
 		return sg_step_commit(s, err);

@@ -83,6 +83,59 @@ int sg_parallel_begin_text(struct run *r, const char *action, struct sg_error *e
 	return rc;
 }
 
+/* ---- the branches in the audit log ---- */
+
+/* A branch is named by the node it runs. */
+static void note(struct run *r, const struct frame *f, const char *type, const char *node,
+	const char *key, const char *value)
+{
+	sg_autobuf b = SG_BUF_INIT(64U << 10);
+	sg_buf_adds(&b, "{\"branch_id\":");
+	const char *path = sg_frame_path(f, node);
+	sg_buf_add_json_string(&b, path, strlen(path));
+	sg_buf_addf(&b, ",\"%s\":", key);
+	sg_buf_add_json_string(&b, value, strlen(value));
+	sg_buf_addc(&b, '}');
+	if (!b.failed)
+		(void)sg_batch_event(r->engine, r, sg_run_wall_us(r), r->row.actor, type, r->step,
+			b.data, b.len, NULL, NULL);
+}
+
+void sg_parallel_note_started(struct run *r)
+{
+	const json_t *plan = r->f.plan, *one;
+	size_t i;
+	json_array_foreach (json_object_get(plan, "targets"), i, one)
+		note(r, &r->f, "branch_started", json_string_value(one), "strategy",
+			text_at(plan, "strategy"));
+}
+
+static void note_ended(struct run *r, const char *node, const json_t *own)
+{
+	char hash[SG_SHA256_HEX];
+	const json_t *update = json_object_get(own, "update");
+	if (!update)
+		note(r, &r->f, "branch_cancelled", node, "reason", "error");
+	else if (sg_json_hash(update, hash, NULL) == 0)
+		note(r, &r->f, "branch_completed", node, "result_sha256", hash);
+}
+
+/* Those of a frame whose turn has not come, or is not over. */
+static void note_dropped(struct run *r, const struct frame *f)
+{
+	const json_t *targets = json_object_get(f->plan, "targets");
+	for (size_t i = json_array_size(json_object_get(f->plan, "done"));
+		i < json_array_size(targets); i++)
+		note(r, f, "branch_cancelled", json_string_value(json_array_get(targets, i)),
+			"reason", "cancelled");
+}
+
+void sg_parallel_note_ended(struct run *r)
+{
+	for (const struct frame *f = &r->f; f; f = f->outer)
+		note_dropped(r, f);
+}
+
 int sg_parallel_enter(struct run *r, struct sg_error *err)
 {
 	const struct sg_graph *g = r->f.graph->graph;
@@ -192,6 +245,7 @@ static int finish(struct step *s, struct sg_error *err)
 		return sg_error_set(err, SG_EINVALID, "unknown-target", "no node \"%s\"",
 			sg_json_text_or_empty(r->f.plan, "join"));
 	sg_ahead_drop(r, r->f.graph); /* branches that are not needed any more */
+	note_dropped(r, &r->f);
 	json_decref(r->f.plan);
 	r->f.plan = NULL;
 	if ((size_t)node < g->n_nodes) {
@@ -234,6 +288,7 @@ int sg_parallel_branch(
 			update ? json_deep_copy(update) : json_object());
 	if (!own || json_array_append_new(done, own) < 0)
 		return sg_error_nomem(err);
+	note_ended(r, s->node_id, own);
 	size_t n = json_array_size(json_object_get(r->f.plan, "targets")),
 	       good = succeeded(r->f.plan), left = n - json_array_size(done),
 	       want = needed(r->f.plan);

@@ -93,6 +93,7 @@ void sg_run_end(struct run *r, enum sg_run_status status, const char *reason, co
 	sg_run_set_text(&r->row.waiting, NULL);
 	r->row.finished_us = now;
 	r->row.status = status;
+	sg_parallel_note_ended(r);
 	if (status == SG_RUN_CANCELLED)
 		put_by_actor(r, now, "run_cancelled", actor, ",\"reason\":\"user\"}");
 	else

@@ -222,8 +222,12 @@ static int follow(struct step *s, bool halt, struct sg_error *err)
 	}
 	if (s->d.kind == GO_TO || s->d.kind == GO_RETRY)
 		return sg_run_follow(s, s->d.action, err);
-	if (s->d.kind == GO_PARALLEL)
-		return sg_parallel_begin_text(r, s->action, err);
+	if (s->d.kind == GO_PARALLEL) {
+		int rc = sg_parallel_begin_text(r, s->action, err);
+		if (rc == 0)
+			sg_parallel_note_started(r);
+		return rc;
+	}
 	sg_run_go(r, r->f.node + 1);
 	return 0;
 }
@@ -439,6 +443,15 @@ static bool recorded_end(struct run *r)
 	return rc != 0;
 }
 
+static int enter_parallel(struct run *r, struct sg_error *err)
+{
+	bool within = r->f.plan != NULL;
+	int rc = sg_parallel_enter(r, err);
+	if (rc == 0 && !within && r->f.plan)
+		sg_parallel_note_started(r);
+	return rc;
+}
+
 /* What comes before a node. False: the turn is over. */
 static bool may_execute(struct run *r)
 {
@@ -454,7 +467,7 @@ static bool may_execute(struct run *r)
 	else if (r->f.ended) {
 		if (sg_frame_leave(r, &err) < 0)
 			sg_frame_fail(r, "rule", &err, true);
-	} else if (check_stay(r, &err) < 0 || sg_parallel_enter(r, &err) < 0) {
+	} else if (check_stay(r, &err) < 0 || enter_parallel(r, &err) < 0) {
 		sg_frame_fail(r, "runtime", &err, true);
 	} else if (r->f.graph->kinds[r->f.node]->outside && r->inflight && !r->source &&
 		   !sg_ahead_is_next(r)) {

@@ -114,32 +114,22 @@ static void fill(h2o_req_t *req, const struct sg_head *h, struct sg_header heade
 	};
 }
 
-static void malformed(struct ticket *t, const char *text)
+/* Of a request that nobody is known to have sent. */
+static struct sg_identity nobody(const struct sg_conn *c)
 {
-	char body[256];
-	int n = snprintf(body, sizeof(body),
-		"{\"type\":\"about:blank\",\"title\":\"Bad "
-		"Request\",\"status\":400,\"detail\":\"%s\"}",
-		text);
-	struct sg_response r = {.status = 400,
-		.content_type = "application/problem+json",
-		.body = body,
-		.body_len = (size_t)n};
-	t->req->http1_is_persistent = 0;
-	sg_conn_linger(t->conn);
-	answer(t, &r);
+	static const char *const doors[] = {"unix", "loopback", "direct"};
+	return (struct sg_identity){.actor = "nobody",
+		.subject = "",
+		.issuer = "",
+		.serial = "",
+		.fingerprint = c->peer.fingerprint ? c->peer.fingerprint : "",
+		.san = "",
+		.door = doors[c->door->kind]};
 }
 
 static void refuse(struct ticket *t, struct sg_request *r, int status, const struct sg_error *why)
 {
-	static const char *const doors[] = {"unix", "loopback", "direct"};
-	t->anonymous = (struct sg_identity){.actor = "nobody",
-		.subject = "",
-		.issuer = "",
-		.serial = "",
-		.fingerprint = t->conn->peer.fingerprint ? t->conn->peer.fingerprint : "",
-		.san = "",
-		.door = doors[t->conn->door->kind]};
+	t->anonymous = nobody(t->conn);
 	r->identity = t->principal ? &t->principal->id : &t->anonymous;
 	sg_api_refuse(t->server->api, r, status, why->kind, why->text, answer, t);
 }
@@ -162,6 +152,21 @@ static bool reported(struct ticket *t, const struct sg_head *h, struct sg_reques
 	return true;
 }
 
+/* Nothing that a head like this says is believed, the edge's word neither: only a certificate of
+ * the connection's own tells who it was. */
+static void malformed(struct ticket *t, const struct sg_error *why)
+{
+	struct sg_head none = {0};
+	struct sg_request r = {.method = "", .path = "", .query = "", .body = ""};
+	struct sg_error unused;
+	int status;
+	t->req->http1_is_persistent = 0;
+	sg_conn_linger(t->conn);
+	if (t->conn->door->kind == SG_DOOR_DIRECT || t->conn->fixed)
+		(void)sg_admit(t->conn, &none, &t->principal, &status, &unused);
+	refuse(t, &r, 400, why);
+}
+
 static void proceed(struct ticket *t, const struct sg_head *h)
 {
 	struct sg_header headers[MAX_HEADERS];
@@ -182,7 +187,8 @@ static void proceed(struct ticket *t, const struct sg_head *h)
 		if (t->stream)
 			sg_stream_ask(t->stream, &r);
 		else
-			malformed(t, "out of memory");
+			refuse(t, &r, 503,
+				&(struct sg_error){.kind = "memory", .text = "out of memory"});
 		return;
 	}
 	sg_api_handle(t->server->api, &r, answer, t);
@@ -199,7 +205,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 	c->busy = true;
 	const h2o_buffer_t *in = c->sock->input;
 	if (sg_head_read(in->bytes, in->size, &head, &err) < 0)
-		malformed(t, err.text);
+		malformed(t, &err);
 	else
 		proceed(t, &head);
 	return 0;
@@ -222,18 +228,42 @@ static void send_problem(
 	h2o_ostream_send_next(&p->super, req, &body, body.len != 0, state);
 }
 
+/* h2o answers by itself; the head may still be there to tell who asked for what. */
+static void record_own(h2o_req_t *req, const char *detail)
+{
+	struct sg_conn *c = sg_conn_of(req);
+	struct sg_principal *principal = NULL;
+	struct sg_identity unknown = nobody(c);
+	struct sg_head head = {0};
+	struct sg_error err;
+	struct sg_request r = {.method = "", .path = "", .query = "", .body = ""};
+	struct sg_header headers[MAX_HEADERS];
+	int status;
+	const h2o_buffer_t *in = c->sock->input;
+	bool read = sg_head_read(in->bytes, in->size, &head, &err) == 0;
+	if (read)
+		fill(req, &head, headers, &r);
+	if (read || c->door->kind == SG_DOOR_DIRECT || c->fixed)
+		(void)sg_admit(c, &head, &principal, &status, &err);
+	r.identity = principal ? &principal->id : &unknown;
+	sg_api_note_refused(c->server->api, &r, req->res.status,
+		req->res.status == 413 ? "body_bytes" : "malformed-request", detail);
+	sg_principal_unref(principal);
+}
+
 static void setup_problem(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
 	enum { ROOM = 256 };
+	const char *detail = req->res.status == 413 ? "body is larger than limits.body_bytes"
+						    : "malformed request";
 	(void)self;
+	record_own(req, detail);
 	struct problem_stream *p = (void *)h2o_add_ostream(req, sizeof(*p), slot);
 	p->super.do_send = send_problem;
 	p->body.base = h2o_mem_alloc_pool(&req->pool, ROOM);
 	p->body.len = (size_t)snprintf(p->body.base, ROOM,
 		"{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\"}",
-		reason_of(req->res.status), req->res.status,
-		req->res.status == 413 ? "body is larger than limits.body_bytes"
-				       : "malformed request");
+		reason_of(req->res.status), req->res.status, detail);
 	req->res.content_length = p->body.len;
 	h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
 		H2O_STRLIT("application/problem+json"), 1);

@@ -12,10 +12,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from core import Core, binary, toml  # noqa: E402
 
-NOT_BUILT = {"token", "branch_started", "branch_completed", "branch_cancelled"}
-# A step and its checkpoint are one record here: the transition names the checkpoint's hash.
+# The original declares these two and emits neither. Here a text of a model comes whole (token), and a
+# step and its checkpoint are one record: the transition names the checkpoint's hash.
+NOT_BUILT = {"token"}
 FOLDED = {"checkpoint"}
-BUILT = {"transition", "tool_call", "tool_result", "error", "result", "run_paused", "run_cancelled",
+BUILT = {"branch_started", "branch_completed", "branch_cancelled",
+         "transition", "tool_call", "tool_result", "error", "result", "run_paused", "run_cancelled",
          "waiting_for_input", "interrupt_timeout", "artifact_written", "bosun_audit"}
 
 LONG = Path(__file__).resolve().parents[1] / "http/graphs/long.yaml"
@@ -44,6 +46,18 @@ nodes:
   - {id: call, kind: tool, config: {tool: t, inputs: {m: message}, out: r}}
   - {id: end, kind: halt}
 """
+SPLITS = """ir_version: "1.0.0"
+id: "run:splits"
+state_schema: {message: str}
+nodes:
+  - {id: a, kind: echo}
+  - {id: b, kind: echo}
+  - {id: c, kind: echo}
+  - {id: end, kind: halt}
+parallel:
+  - {targets: [a, b, c], join: end, strategy: quorum}
+rules: []
+"""
 TOOL = {"id": "t", "command": ["/bin/sh", "-c", "read line; echo '{}'"], "side_effects": "none"}
 
 
@@ -64,10 +78,10 @@ def query(core, kind):
 def test_every_type_that_is_built_is_emitted(tmp_path):
     assert len(BUILT | NOT_BUILT | FOLDED) == 16
     for name, text in (("waits", WAITS), ("expires", EXPIRES), ("writes", WRITES),
-                       ("calls", CALLS)):
+                       ("calls", CALLS), ("splits", SPLITS)):
         (tmp_path / f"{name}.yaml").write_text(text)
     core = ToolCore(tmp_path / "core", graphs=[tmp_path / f"{n}.yaml" for n in
-                                           ("waits", "expires", "writes", "calls")] + [LONG])
+                                           ("waits", "expires", "writes", "calls", "splits")] + [LONG])
 
     def start(graph, wait=True):
         r = core.request("POST", "/v1/runs", {"graph_id": f"run:{graph}",
@@ -79,6 +93,7 @@ def test_every_type_that_is_built_is_emitted(tmp_path):
     with core.start("--allow-side-effects"):
         written = start("writes")
         start("calls")
+        split = start("splits")
         r = core.request("POST", f"/v1/runs/{written}/counterfactual", {"step": 0, "mutation": {}})
         assert r.status == 202, r
         expired = start("expires")
@@ -98,6 +113,10 @@ def test_every_type_that_is_built_is_emitted(tmp_path):
                if r["type"] == "transition")
     assert BUILT - seen == set(), sorted(seen)
     assert "fork_started" in seen
+    assert [(r["type"], r["payload"]["branch_id"]) for r in records
+            if r["run"] == split and r["type"].startswith("branch_")] == [
+        ("branch_started", "a"), ("branch_started", "b"), ("branch_started", "c"),
+        ("branch_completed", "a"), ("branch_completed", "b"), ("branch_cancelled", "c")]
     assert not NOT_BUILT & seen
     for kind in BUILT | {"fork_started"}:
         assert query(core, kind) == [r for r in records if r["type"] == kind], kind

@@ -118,6 +118,9 @@ def judge_direct(door, pki, attack):
     assert valid or not reply.status, (str(attack), reply)
     if any(r["payload"].get("kind") == "identity_alias" for r in records):
         return R, reply
+    if records and all(r["payload"].get("kind") in ("malformed-request", "body_bytes")
+                       for r in records):
+        return X, reply
     if records or reply.status in (200, 404, 422):
         return T, reply
     return X, reply

@@ -139,28 +139,58 @@ static void a_cut_is_found_by_a_kept_token(void **state)
 	assert_string_equal(rep.cause, "truncated");
 }
 
-/* Every byte in turn, changed in one of three ways; a cut at a line's end alone cannot show. */
+static uint32_t next_random(uint32_t *x)
+{
+	*x = *x * 1664525U + 1013904223U;
+	return *x >> 8;
+}
+
+/* One mutation: flip a bit, replace, delete or insert a byte. */
+static size_t mutate(const struct fixture *f, char *t, uint32_t *x)
+{
+	size_t at = next_random(x) % f->len, n = f->len;
+	memcpy(t, f->text, n);
+	switch (next_random(x) % 4) {
+	case 0: t[at] ^= (char)(1U << next_random(x) % 8); return n;
+	case 1: t[at] ^= (char)(1 + next_random(x) % 255); return n;
+	case 2: memmove(t + at, t + at + 1, n - at - 1); return n - 1;
+	default:
+		memmove(t + at + 1, t + at, n - at);
+		t[at] = (char)next_random(x);
+		return n + 1;
+	}
+}
+
+/* A slice of one seeded sequence; all of it with SG_LONG, or as much as SG_MUTATIONS says. A cut at
+ * a line's end alone cannot show, and is none of these. */
 static void no_mutation_is_missed(void **state)
 {
 	const struct fixture *f = *state;
-	const char *env = getenv("SG_MUTATIONS");
-	size_t count = env ? strtoul(env, NULL, 10) : 2500;
-	size_t step = f->len > count ? f->len / count : 1;
+	const char *env = getenv("SG_MUTATIONS"), *all = getenv("SG_LONG");
+	unsigned long count = env ? strtoul(env, NULL, 10) : all && *all ? 12000 : 2500;
 	sg_autofree char *t = malloc(f->len + 1);
-	for (size_t at = 0, i = 0; at < f->len; at += step, i++) {
+	uint32_t x = 20261124;
+	for (unsigned long i = 0; i < count; i++) {
 		struct sg_audit_report rep = {0};
-		size_t n = f->len;
-		memcpy(t, f->text, n);
-		if (i % 3 == 0) {
-			t[at] ^= (char)(1U << i % 8);
-		} else if (i % 3 == 1) {
-			memmove(t + at, t + at + 1, n-- - at - 1);
-		} else {
-			memmove(t + at + 1, t + at, n++ - at);
-			t[at] = (char)('0' + i % 64);
-		}
+		size_t n = mutate(f, t, &x);
 		if (verify(f, t, n, NULL, &rep) != 1 || rep.bad_line == 0)
-			fail_msg("mutation %zu of byte %zu was missed", i, at);
+			fail_msg("mutation %lu was missed", i);
+	}
+}
+
+/* And each byte in turn, or every so many of them. */
+static void no_byte_is_free(void **state)
+{
+	const struct fixture *f = *state;
+	const char *all = getenv("SG_LONG");
+	size_t step = all && *all ? 1 : 8;
+	sg_autofree char *t = malloc(f->len);
+	for (size_t at = 0; at < f->len; at += step) {
+		struct sg_audit_report rep = {0};
+		memcpy(t, f->text, f->len);
+		t[at] ^= (char)(1U << at / step % 8);
+		if (verify(f, t, f->len, NULL, &rep) != 1 || rep.bad_line == 0)
+			fail_msg("the flip in byte %zu was missed", at);
 	}
 }
 
@@ -174,6 +204,7 @@ int main(void)
 		T(each_way_of_spoiling_has_its_name),
 		T(a_cut_is_found_by_a_kept_token),
 		T(no_mutation_is_missed),
+		T(no_byte_is_free),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
