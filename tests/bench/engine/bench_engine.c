@@ -2,6 +2,7 @@
  * settled, every step checkpointed and audited, both files synced. Prints one JSON line.
  *
  *   bench-engine DIR [clients] [runs] [state bytes] [signing key]
+ *   bench-engine DIR signed KEY ROUNDS RUNS     what signing costs: see tests/bench/engine/signed
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -191,36 +192,84 @@ static void report(const struct bench *b, size_t clients, size_t bytes, int64_t 
 		b->cpu_us / (double)b->settled, rss_before, rss_anon_kb());
 }
 
-int main(int argc, char **argv)
+static void open_engine(struct bench *b, const char *dir, const char *signing_key)
 {
-	if (argc < 2)
-		return 2;
-	size_t clients = argc > 2 ? (size_t)atol(argv[2]) : 64,
-	       bytes = argc > 4 ? (size_t)atol(argv[4]) : 400;
-	struct bench b = {
-		.want = argc > 3 ? (uint64_t)atol(argv[3]) : 20000, .params = params(bytes)};
 	struct sg_error err;
 	char graph[4096];
 	struct sg_audit_options audit;
 	sg_audit_options_read(NULL, &audit);
-	audit.signing_key = argc > 5 ? argv[5] : NULL;
-	struct sg_engine_options o = {.state_dir = argv[1], .audit = &audit};
-	(void)mkdir(argv[1], 0700);
-	(void)snprintf(graph, sizeof(graph), "%s/bench.yaml", argv[1]);
+	audit.signing_key = signing_key;
+	struct sg_engine_options o = {.state_dir = dir, .audit = &audit};
+	(void)mkdir(dir, 0700);
+	(void)snprintf(graph, sizeof(graph), "%s/bench.yaml", dir);
 	write_graph(graph);
+	check(sg_engine_create(&b->engine, &o, &err), &err);
+	check(sg_engine_load(b->engine, graph, &err), &err);
+	check(sg_engine_recover(b->engine, &err), &err);
+}
+
+static void close_engine(struct bench *b)
+{
+	sg_engine_destroy(b->engine);
+	json_decref(b->params);
+	free(b->latency);
+}
+
+/* Rounds of short turns in one process, two engines without a key and one with it, their order
+ * rotating: one line a round with the CPU time and the wall time of each turn in µs a run. */
+static int by_turns(const char *dir, const char *key, uint64_t rounds, uint64_t runs)
+{
+	enum { UNSIGNED, SIGNED, AGAIN, ENGINES };
+	struct bench b[ENGINES] = {0};
+	double cpu[ENGINES], wall[ENGINES];
+	(void)mkdir(dir, 0700);
+	for (int i = 0; i < ENGINES; i++) {
+		char at[4096];
+		(void)snprintf(at, sizeof(at), "%s/%d", dir, i);
+		b[i].params = params(400);
+		b[i].latency = calloc((rounds + 1) * runs, sizeof(*b[i].latency));
+		open_engine(&b[i], at, i == SIGNED ? key : NULL);
+	}
+	for (uint64_t round = 0; round <= rounds; round++) {
+		for (int k = 0; k < ENGINES; k++) {
+			int i = (int)((round + (uint64_t)k) % ENGINES);
+			int64_t from = sg_clock_monotonic_us();
+			double used = cpu_us();
+			b[i].want += runs;
+			drive(&b[i], 64);
+			cpu[i] = (cpu_us() - used) / (double)runs;
+			wall[i] = (double)(sg_clock_monotonic_us() - from) / (double)runs;
+		}
+		if (round) /* the first only warms up */
+			(void)printf("%.2f %.2f %.2f %.2f %.2f %.2f\n", cpu[UNSIGNED], cpu[SIGNED],
+				cpu[AGAIN], wall[UNSIGNED], wall[SIGNED], wall[AGAIN]);
+		(void)fflush(stdout);
+	}
+	for (int i = 0; i < ENGINES; i++)
+		close_engine(&b[i]);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return 2;
+	if (argc == 6 && strcmp(argv[2], "signed") == 0)
+		return by_turns(argv[1], argv[3], (uint64_t)atol(argv[4]), (uint64_t)atol(argv[5]));
+	size_t clients = argc > 2 ? (size_t)atol(argv[2]) : 64,
+	       bytes = argc > 4 ? (size_t)atol(argv[4]) : 400;
+	struct bench b = {
+		.want = argc > 3 ? (uint64_t)atol(argv[3]) : 20000, .params = params(bytes)};
+	(void)mkdir(argv[1], 0700);
 	int64_t raw_us = raw_sync_us(argv[1]);
 	b.latency = calloc(b.want, sizeof(*b.latency));
-	check(sg_engine_create(&b.engine, &o, &err), &err);
-	check(sg_engine_load(b.engine, graph, &err), &err);
-	check(sg_engine_recover(b.engine, &err), &err);
+	open_engine(&b, argv[1], argc > 5 ? argv[5] : NULL);
 	long rss = rss_anon_kb();
 	int64_t from = sg_clock_monotonic_us();
 	b.cpu_us = cpu_us();
 	drive(&b, clients);
 	b.cpu_us = cpu_us() - b.cpu_us;
 	report(&b, clients, bytes, sg_clock_monotonic_us() - from, raw_us, rss);
-	sg_engine_destroy(b.engine);
-	json_decref(b.params);
-	free(b.latency);
+	close_engine(&b);
 	return b.failed ? 1 : 0;
 }
