@@ -107,7 +107,7 @@ void sg_parallel_note_started(struct run *r)
 	size_t i;
 	json_array_foreach (json_object_get(plan, "targets"), i, one)
 		note(r, &r->f, "branch_started", json_string_value(one), "strategy",
-			text_at(plan, "strategy"));
+			sg_json_text_or_empty(plan, "strategy"));
 }
 
 static void note_ended(struct run *r, const char *node, const json_t *own)

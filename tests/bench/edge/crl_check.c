@@ -1,7 +1,7 @@
 /* What a revocation list costs a request: the module's own check, called a million times on one
- * certificate, first as a kept-alive connection does it (the list is the one it was checked against),
- * then as its first request after each new list does (a search). The module's file is taken whole;
- * what it wants of nginx and does not use here is a stub.
+ * certificate, first as a kept-alive connection does it (the list is the one it was checked
+ * against), then as its first request after each new list does (a search). The module's file is
+ * taken whole; what it wants of nginx and does not use here is a stub.
  *
  *   crl_check CA CRL CERT      one JSON line: load_ms, cached_ns, searched_ns
  */
@@ -26,10 +26,10 @@ void *ngx_calloc(size_t size, ngx_log_t *log)
 	return calloc(1, size);
 }
 
-#define STUB(type, name, args)                                                                     \
-	type name args                                                                             \
-	{                                                                                          \
-		abort();                                                                           \
+#define STUB(type, name, args) \
+	type name args \
+	{ \
+		abort(); \
 	}
 STUB(void *, ngx_array_push, (ngx_array_t * a))
 STUB(ngx_pool_cleanup_t *, ngx_pool_cleanup_add, (ngx_pool_t * p, size_t n))

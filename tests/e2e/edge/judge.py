@@ -105,11 +105,11 @@ def judge_direct(door, pki, attack):
     """The same by what the core recorded: at the direct door nothing stands in front of it."""
     n = len(door.core.audit())
     reply = send(door.port, attack, pki)
-    # Refusals are recorded before they are answered, reads a little later.
-    reads, end = reply.raw.count(b" 200 OK\r\n"), time.time() + 1
+    # What is answered is recorded: refusals before, the rest a little later.
+    answers, end = reply.raw.count(b"HTTP/1.1 ") - reply.raw.count(b" 100 Continue"), time.time() + 1
     while True:
         records = door.core.audit()[n:]
-        if sum(r["type"] == "read" for r in records) >= reads or time.time() > end:
+        if len(records) >= answers or time.time() > end:
             break
         time.sleep(0.005)
     actors = {r["actor"] for r in records}
