@@ -191,17 +191,24 @@ static struct sg_graph_fact *fact_of(struct sg_graph *g, const char *name)
 	return grown[g->n_facts].name ? &grown[g->n_facts++] : NULL;
 }
 
+/* Sorted: the stored document is the same graph, and has its keys sorted. */
 static int note_slot(const struct sg_reader *r, struct sg_graph_fact *f, const char *name)
 {
-	for (size_t i = 0; i < f->n_slots; i++)
-		if (strcmp(f->slots[i], name) == 0)
-			return 0;
+	size_t at = 0;
+	while (at < f->n_slots && strcmp(f->slots[at], name) < 0)
+		at++;
+	if (at < f->n_slots && strcmp(f->slots[at], name) == 0)
+		return 0;
 	char **grown = realloc(f->slots, (f->n_slots + 1) * sizeof(*grown));
-	if (!grown)
+	char *own = grown ? strdup(name) : NULL;
+	if (grown)
+		f->slots = grown;
+	if (!own)
 		return sg_error_nomem(r->err);
-	f->slots = grown;
-	grown[f->n_slots] = strdup(name);
-	return grown[f->n_slots++] ? 0 : sg_error_nomem(r->err);
+	memmove(&grown[at + 1], &grown[at], (f->n_slots - at) * sizeof(*grown));
+	grown[at] = own;
+	f->n_slots++;
+	return 0;
 }
 
 static int check_slots(

@@ -14,10 +14,11 @@
  * the ones that could grow, trap or explode are replaced in sandbox.c. */
 static const char *const allowed[] = {"*", "**", "+", "-", "/", "<", "<=", "<>", "=", ">",
 	">=", "abs", "and", "assert", "bind", "div", "eq", "evenp", "exp", "fact-existp",
-	"fact-index", "fact-relation", "fathom-matches", "float", "floatp", "if", "integer",
-	"integerp", "lexemep", "log", "log10", "lowcase", "max", "min", "mod", "modify", "neq",
-	"not", "numberp", "oddp", "or", "retract", "round", "sqrt", "str-cat", "str-compare",
-	"str-index", "str-length", "stringp", "sub-string", "sym-cat", "symbolp", "upcase"};
+	"fact-index", "fact-relation", "fathom-matches", "float", "floatp", "has-card-number",
+	"has-iban", "if", "integer", "integerp", "lexemep", "log", "log10", "lowcase", "max", "min",
+	"mod", "modify", "neq", "not", "numberp", "oddp", "or", "retract", "round", "sqrt",
+	"str-cat", "str-compare", "str-index", "str-length", "stringp", "sub-string", "sym-cat",
+	"symbolp", "upcase"};
 
 static int compare_words(const void *a, const void *b)
 {

@@ -9,12 +9,19 @@
 #include "base/json.h"
 #include "rules/internal.h"
 
-/* One line of what CLIPS said, without its "[CODE1] ". */
+/* One line of what CLIPS said, without its "[CODE1] " and without the fact at hand: errors go to
+ * logs, and what is in a state does not belong there. */
 static void said_line(const struct sg_rules *r, char *out, size_t size)
 {
 	size_t n = 0;
 	const char *p = r->said.data ? r->said.data : "";
+	const char *fact = strstr(p, "Currently active fact:");
 	for (; *p && n + 1 < size; p++) {
+		if (p == fact) {
+			const char *end = strchr(p, '\n');
+			p = end ? end : p + strlen(p) - 1;
+			continue;
+		}
 		if (*p == '[' && (p == r->said.data || p[-1] == '\n' || p[-1] == ' ')) {
 			const char *end = strchr(p, ']');
 			if (end && end[1] == ' ' && end - p < 16) {
@@ -181,6 +188,13 @@ static int assert_field(
 	return submit(r, f, err);
 }
 
+/* A slot of (type SYMBOL): a text is none there, and no rule could ever match it. */
+static bool takes_symbols(const struct templateSlot *s)
+{
+	const struct constraintRecord *c = s->constraints;
+	return c && !c->anyAllowed && c->symbolsAllowed && !c->stringsAllowed;
+}
+
 static int put_slot(
 	struct sg_rules *r, struct fact *f, const char *key, const json_t *v, struct sg_error *err)
 {
@@ -214,7 +228,7 @@ static int put_slot(
 	}
 	if (text.failed)
 		return too_long(key, json_string_length(v), err);
-	put_text(r, f, at, STRING, text.data ? text.data : "");
+	put_text(r, f, at, takes_symbols(s) ? SYMBOL : STRING, text.data ? text.data : "");
 	return 0;
 }
 
@@ -329,6 +343,8 @@ int sg_facts_assert_step(struct sg_rules *r, const struct sg_rules_step *in, str
 		drop_seen(r);
 	if (e == 0)
 		e = assert_node(r, in->node_id, err);
+	for (size_t i = 0; e == 0 && i < in->n_about; i++)
+		e = assert_carried(r, &in->about[i], err);
 	if (e == 0)
 		e = assert_mirrors(r, in, err);
 	for (size_t i = seen; e == 0 && i < in->n_facts; i++)

@@ -27,6 +27,7 @@ struct sg_template {
 	char **slots;
 	size_t n_slots;
 	bool fixed; /* ours: a pack may not declare it otherwise */
+	bool open;  /* the graph's actions assert it: a pack may add slots */
 };
 
 struct sg_templates {
@@ -36,7 +37,8 @@ struct sg_templates {
 
 int sg_templates_add(struct sg_templates *t, const char *name, const char *const *slots,
 	size_t n_slots, bool fixed, struct sg_error *err);
-const struct sg_template *sg_templates_find(const struct sg_templates *t, const char *name);
+int sg_templates_add_slot(struct sg_template *t, const char *slot, struct sg_error *err);
+struct sg_template *sg_templates_find(const struct sg_templates *t, const char *name);
 void sg_templates_finish(struct sg_templates *t);
 /* name with '.' as '-'. Caller frees; NULL when out of memory. */
 char *sg_rules_mangle(const char *name);
@@ -56,6 +58,7 @@ struct sg_construct {
 	char *text;
 	char *where;   /* "file:line: rule id", for what CLIPS says about it */
 	char *rule_id; /* rules only */
+	char *version; /* of the pack it came from, or NULL */
 	int rule;      /* index into the spec, or -1 */
 };
 
@@ -125,7 +128,8 @@ struct sg_rules {
 	json_t *owners; /* owner: index of its first expression */
 	struct sg_rules_limits limits;
 	struct sg_network network;
-	struct deftemplate *t_node, *t_action, *t_violation;
+	struct deftemplate *t_node, *t_action, *t_violation, *t_audit;
+	unsigned asks;	     /* enum sg_rules_asks */
 	bool dirty;	     /* an error or halt: rebuild before the next step */
 	struct sg_buf said;  /* what CLIPS printed as errors */
 	int64_t deadline_us; /* of the step */

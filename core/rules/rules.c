@@ -66,6 +66,25 @@ static void mark_rules(struct sg_rules *r)
 	}
 }
 
+static void note_asks(struct sg_rules *r)
+{
+	static const struct {
+		const char *name;
+		unsigned ask;
+	} about[] = {{"stargraph-run", SG_RULES_ASK_RUN}, {"stargraph-node", SG_RULES_ASK_NODES},
+		{"stargraph-text", SG_RULES_ASK_TEXTS}};
+	r->asks = 0;
+	for (size_t i = 0; i < SG_ARRAY_LEN(about); i++) {
+		const struct deftemplate *t = EnvFindDeftemplate(r->env, about[i].name);
+		r->asks |= t && t->patternNetwork ? about[i].ask : 0;
+	}
+}
+
+unsigned sg_rules_asks(const struct sg_rules *r)
+{
+	return r->asks;
+}
+
 int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 {
 	for (size_t i = 0; i < r->n_constructs; i++) {
@@ -83,6 +102,8 @@ int sg_rules_build_all(struct sg_rules *r, struct sg_error *err)
 	r->t_node = EnvFindDeftemplate(r->env, "node-id");
 	r->t_action = EnvFindDeftemplate(r->env, "stargraph_action");
 	r->t_violation = EnvFindDeftemplate(r->env, "bosun-violation");
+	r->t_audit = EnvFindDeftemplate(r->env, "bosun-audit");
+	note_asks(r);
 	return 0;
 }
 
@@ -141,6 +162,7 @@ void sg_rules_destroy(struct sg_rules *r)
 		free(r->constructs[i].text);
 		free(r->constructs[i].where);
 		free(r->constructs[i].rule_id);
+		free(r->constructs[i].version);
 	}
 	free(r->constructs);
 	for (size_t i = 0; i < r->n_mirrors; i++) {
@@ -221,8 +243,10 @@ static int note_firing(struct sg_rules *r, struct sg_rules_outcome *o, const str
 	add_matched(a->basis, &matched);
 	const struct sg_construct *c = rule_of(r, a);
 	struct sg_firing *f = &o->firings[o->n_firings];
-	*f = (struct sg_firing){
-		.rule = c->rule, .rule_id = strdup(c->rule_id), .matched = sg_buf_take(&matched)};
+	*f = (struct sg_firing){.rule = c->rule,
+		.rule_id = strdup(c->rule_id),
+		.version = c->version,
+		.matched = sg_buf_take(&matched)};
 	f->facts = explain ? explain_basis(r, a->basis) : NULL;
 	if (!f->rule_id || !f->matched || (explain && !f->facts)) {
 		free(f->rule_id);
@@ -309,6 +333,20 @@ static json_t *translate(const struct fact *f, const struct sg_rules *r)
 	return out;
 }
 
+/* For the audit log: what it says, without the empty provenance. */
+static int note_audit(struct sg_firing *f, const struct fact *one)
+{
+	json_t *slots = sg_text_slots(one), *v;
+	const char *key;
+	void *next;
+	if (!f->audits)
+		f->audits = json_array();
+	json_object_foreach_safe (slots, next, key, v)
+		if (json_is_string(v) && !*json_string_value(v))
+			(void)json_object_del(slots, key);
+	return json_array_insert_new(f->audits, 0, slots);
+}
+
 /* What the pack rule that just fired asserted: facts with an index from `since` on. */
 static int take_actions(
 	struct sg_rules *r, struct sg_firing *f, long long since, struct sg_error *err)
@@ -316,6 +354,8 @@ static int take_actions(
 	f->actions = json_array();
 	for (struct fact *one = FactData(r->env)->LastFact; one && one->factIndex >= since;
 		one = one->previousFact) {
+		if (one->whichDeftemplate == r->t_audit && note_audit(f, one) < 0)
+			return sg_error_nomem(err);
 		if (one->whichDeftemplate != r->t_action && one->whichDeftemplate != r->t_violation)
 			continue;
 		json_t *action = translate(one, r);
@@ -466,6 +506,7 @@ void sg_rules_outcome_finish(struct sg_rules_outcome *o)
 		free(o->firings[i].rule_id);
 		free(o->firings[i].matched);
 		json_decref(o->firings[i].actions);
+		json_decref(o->firings[i].audits);
 		json_decref(o->firings[i].facts);
 	}
 	free(o->firings);

@@ -41,7 +41,9 @@ bool sg_rules_name_free(const char *name);
  * names become '-', as the original mangles them. Built in beside these: stargraph-evidence (data
  * text node run_id step), stargraph-answer (node key value typed), stargraph-tool-call (tool_id
  * args_count), stargraph-tool-result (tool_id fields), stargraph-tokens-used (tool_id total),
- * bosun-violation (kind severity run_id reason). */
+ * bosun-violation (kind severity run_id reason), bosun-audit (run_id step kind detail), and the
+ * facts about a step: stargraph-run (node kind next steps elapsed_ms visits in_a_row tool_calls),
+ * stargraph-node (id kind entry), stargraph-text (field part value). */
 struct sg_rules_template {
 	const char *name;
 	const char *const *slots;
@@ -115,6 +117,8 @@ struct sg_rules_step {
 	const struct sg_fact_in
 		*facts; /* facts carried by the run (assert actions, answers), in order */
 	size_t n_facts;
+	const struct sg_fact_in *about; /* what the rules ask for (sg_rules_asks), after node-id */
+	size_t n_about;
 	size_t n_seen; /* the first n_seen of facts have been through an earlier step: what matches
 			  only such facts does not fire again */
 	bool explain;  /* fill in outcome.agenda and the firings' facts */
@@ -127,10 +131,13 @@ struct sg_firing {
 	json_t *actions; /* pack rules: array of IR action objects (kind, target, reason, …; the
 			    natives deny, escalate, route and a bosun-violation of severity halt
 			    already translated); else NULL */
-	char *matched;	 /* the facts that fired it, "f-1,f-3", owned */
-	json_t *facts;	 /* with explain: these facts as they were when it fired, [{"id": "f-1",
-			    "slots": {…}, "template", "text"}…] in the order of its patterns; else
-			    NULL */
+	json_t *audits;	 /* pack rules: the slots of each bosun-audit fact that it asserted; NULL =
+			    none */
+	const char *version; /* of the pack whose rule it is, the environment's; or NULL */
+	char *matched;	     /* the facts that fired it, "f-1,f-3", owned */
+	json_t *facts;	     /* with explain: these facts as they were when it fired, [{"id": "f-1",
+				"slots": {…}, "template", "text"}…] in the order of its patterns; else
+				NULL */
 };
 
 struct sg_rules_outcome {
@@ -159,6 +166,14 @@ void sg_rules_outcome_finish(struct sg_rules_outcome *o);
  * failed call, a field that is null, a value that JSON cannot hold; SG_ELIMIT "rule-timeout". */
 int sg_rules_compute(struct sg_rules *r, const char *owner, const json_t *state, json_t *update,
 	struct sg_error *err);
+
+/* Which of the facts about a step do the rules have patterns on? */
+enum sg_rules_asks {
+	SG_RULES_ASK_RUN = 1,	/* stargraph-run */
+	SG_RULES_ASK_NODES = 2, /* stargraph-node, one for each node */
+	SG_RULES_ASK_TEXTS = 4, /* stargraph-text, one for each text field that rules see */
+};
+unsigned sg_rules_asks(const struct sg_rules *r);
 
 /* The i-th rule in the order of the packs, then the graph's own: its id as sg_firing has it, and
  * "file:line: rule name". Borrowed; false past the last. */

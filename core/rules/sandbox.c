@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "rules/internal.h"
 #include "rules/matches.h"
+#include "rules/numbers.h"
 
 /* CLIPS keeps every function as int (*)(void) and calls it by its declared return type. */
 #define ANY_FN(f) ((int (*)(void *))(void (*)(void))(f))
@@ -205,6 +206,27 @@ static void fn_matches(void *env, DATA_OBJECT_PTR ret)
 		SetpValue(ret, EnvTrueSymbol(env));
 }
 
+static void has_number(
+	void *env, DATA_OBJECT_PTR ret, const char *name, bool (*find)(const char *text))
+{
+	DATA_OBJECT text;
+	result_false(env, ret);
+	if (late(env) || EnvArgTypeCheck(env, name, 1, SYMBOL_OR_STRING, &text) == FALSE)
+		return;
+	if (find(ValueToString(text.value)))
+		SetpValue(ret, EnvTrueSymbol(env));
+}
+
+static void fn_has_card(void *env, DATA_OBJECT_PTR ret)
+{
+	has_number(env, ret, "has-card-number", sg_rules_has_card);
+}
+
+static void fn_has_iban(void *env, DATA_OBJECT_PTR ret)
+{
+	has_number(env, ret, "has-iban", sg_rules_has_iban);
+}
+
 static void fn_upcase(void *env, DATA_OBJECT_PTR ret)
 {
 	result_false(env, ret);
@@ -353,6 +375,8 @@ int sg_sandbox_open(struct sg_rules *r, struct sg_error *err)
 	replace_function(env, "sym-cat", 'u', ANY_FN(fn_sym_cat), "1*");
 	replace_function(env, "str-index", 'u', ANY_FN(fn_str_index), "22k");
 	replace_function(env, "fathom-matches", 'u', ANY_FN(fn_matches), "22k");
+	replace_function(env, "has-card-number", 'u', ANY_FN(fn_has_card), "11k");
+	replace_function(env, "has-iban", 'u', ANY_FN(fn_has_iban), "11k");
 	/* these have parsers of their own, so only what they call changes */
 	FindFunction(env, "assert")->functionPointer = (int (*)(void))(void (*)(void))fn_assert;
 	FindFunction(env, "modify")->functionPointer = (int (*)(void))(void (*)(void))fn_modify;

@@ -55,6 +55,12 @@ static const struct {
 	{"stargraph-tool-result", NULL, {"tool_id", "fields"}},
 	{"stargraph-tokens-used", NULL, {"tool_id", "total"}},
 	{"bosun-violation", NULL, {"kind", "severity", "run_id", "reason"}},
+	{"bosun-audit", NULL, {"run_id", "step", "kind", "detail"}},
+	{"stargraph-run", NULL,
+		{"node", "kind", "next", "steps", "elapsed_ms", "visits", "in_a_row",
+			"tool_calls"}},
+	{"stargraph-node", NULL, {"id", "kind", "entry"}},
+	{"stargraph-text", NULL, {"field", "part", "value"}},
 };
 
 static int construct_add(struct sg_rules *r, struct sg_buf *text, const char *where,
@@ -294,6 +300,44 @@ static bool has_slots(const struct sg_template *t, const char *const *slots, siz
 	return true;
 }
 
+static int slot_name_of(const struct sg_sx *sx, int slot)
+{
+	return sx->nodes[sx->nodes[slot].first].next;
+}
+
+/* A fact that the graph's own actions assert, and that a pack describes: it gets the pack's other
+ * slots as the pack has them. */
+static int extend_template(struct pack *k, struct sg_template *old, int name_at)
+{
+	const struct sg_sx *sx = k->sx;
+	struct sg_construct *c = k->r->constructs;
+	sg_autobuf text = SG_BUF_INIT(SG_RULE_TEXT_MAX + 1);
+	sg_autofree char *head = NULL;
+	char name[128];
+	if (asprintf(&head, "(deftemplate %s", old->name) < 0)
+		return sg_error_nomem(k->err);
+	while (strcmp(c->where, old->name) != 0) /* its construct is there, and named so */
+		c++;
+	sg_buf_adds(&text, head);
+	for (int at = body_of(sx, name_at); at != SG_SX_NONE; at = sx->nodes[at].next) {
+		const char *one = name;
+		atom_text(sx, slot_name_of(sx, at), name);
+		if (has_slots(old, &one, 1))
+			continue;
+		if (sg_templates_add_slot(old, name, k->err) < 0)
+			return -SG_ENOMEM;
+		sg_buf_addc(&text, ' ');
+		sg_sx_write(sx, at, &text);
+	}
+	sg_buf_adds(&text, c->text + strlen(head));
+	char *whole = text.failed ? NULL : sg_buf_take(&text);
+	if (!whole)
+		return sg_error_nomem(k->err);
+	free(c->text);
+	c->text = whole;
+	return 0;
+}
+
 /* Several packs may declare the same fact; the first declaration stands, and it must have every
  * slot that the others want. */
 static int pack_template(struct pack *k, int form, int name_at, const char *name)
@@ -306,9 +350,11 @@ static int pack_template(struct pack *k, int form, int name_at, const char *name
 	sg_autofree char *mangled = sg_rules_mangle(name);
 	if (!mangled)
 		return sg_error_nomem(k->err);
-	const struct sg_template *old = sg_templates_find(&k->r->templates, mangled);
+	struct sg_template *old = sg_templates_find(&k->r->templates, mangled);
 	if (old && has_slots(old, slots, n))
 		return 0;
+	if (old && old->open)
+		return extend_template(k, old, name_at);
 	if (old || !is_name(mangled) || !sg_rules_name_free(mangled)) {
 		(void)sg_error_set(k->err, SG_EINVALID, NULL, "line %d: %s",
 			k->sx->nodes[form].line,
@@ -363,7 +409,12 @@ static int pack_rule(struct pack *k, int name_at, const char *name)
 		sg_sx_write(sx, at, &text);
 	}
 	sg_buf_addc(&text, ')');
-	return construct_add(k->r, &text, where, id, -1, k->err);
+	int e = construct_add(k->r, &text, where, id, -1, k->err);
+	if (e < 0)
+		return e;
+	struct sg_construct *c = &k->r->constructs[k->r->n_constructs - 1];
+	c->version = k->p->version ? strdup(k->p->version) : NULL;
+	return k->p->version && !c->version ? sg_error_nomem(k->err) : 0;
 }
 
 static int pack_facts(struct pack *k, int name_at, const char *name)
@@ -547,6 +598,8 @@ int sg_source_make(struct sg_rules *r, const struct sg_rules_spec *spec, struct 
 			e = old ? sg_error_set(err, SG_EINVALID, NULL,
 					  "fact %s exists already, with other slots", t->name)
 				: untyped_template(r, t->name, t->slots, t->n_slots, true, err);
+		if (!old && e == 0)
+			r->templates.all[r->templates.n - 1].open = true;
 	}
 	for (size_t i = 0; e == 0 && i < spec->n_packs; i++)
 		e = add_pack(r, &spec->packs[i], err);

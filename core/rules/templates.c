@@ -26,7 +26,7 @@ bool sg_rules_name_free(const char *name)
 	return true;
 }
 
-const struct sg_template *sg_templates_find(const struct sg_templates *t, const char *name)
+struct sg_template *sg_templates_find(const struct sg_templates *t, const char *name)
 {
 	for (size_t i = 0; i < t->n; i++)
 		if (strcmp(t->all[i].name, name) == 0)
@@ -63,6 +63,18 @@ int sg_templates_add(struct sg_templates *t, const char *name, const char *const
 		return sg_error_nomem(err);
 	}
 	t->n++;
+	return 0;
+}
+
+int sg_templates_add_slot(struct sg_template *t, const char *slot, struct sg_error *err)
+{
+	char **grown = realloc(t->slots, (t->n_slots + 1) * sizeof(*grown));
+	char *own = grown ? strdup(slot) : NULL;
+	if (grown)
+		t->slots = grown;
+	if (!own)
+		return sg_error_nomem(err);
+	t->slots[t->n_slots++] = own;
 	return 0;
 }
 

@@ -23,24 +23,38 @@ const char *sg_frame_path(const struct frame *f, const char *node_id)
 	return at < 0 ? node_id : f->graph->paths[at];
 }
 
-const char *sg_prepared_path(const struct prepared *top, const char *path)
+/* The graph in which a path's node is, and its number there; -1 = none. */
+static int locate(const struct prepared **graph, const char *path)
 {
+	const struct prepared *top = *graph;
 	const char *slash;
 	char id[256];
 	while ((slash = strchr(path, '/'))) {
 		size_t n = (size_t)(slash - path);
 		if (n >= sizeof(id))
-			return NULL;
+			return -1;
 		memcpy(id, path, n);
 		id[n] = '\0';
 		int at = sg_graph_find_node(top->graph, id);
 		if (at < 0 || !top->subs[at])
-			return NULL;
+			return -1;
 		top = top->subs[at];
 		path = slash + 1;
 	}
-	int at = sg_graph_find_node(top->graph, path);
+	*graph = top;
+	return sg_graph_find_node(top->graph, path);
+}
+
+const char *sg_prepared_path(const struct prepared *top, const char *path)
+{
+	int at = locate(&top, path);
 	return at < 0 ? NULL : top->paths[at];
+}
+
+const char *sg_prepared_kind(const struct prepared *top, const char *path)
+{
+	int at = locate(&top, path);
+	return at < 0 ? "" : top->graph->nodes[at].kind;
 }
 
 const struct frame *sg_run_top(const struct run *r)

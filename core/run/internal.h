@@ -30,6 +30,7 @@
 #define SG_RUN_STATE_BYTES (1LL << 20)
 #define SG_RUN_IN_FLIGHT 10000
 #define SG_RUN_QUEUE 65536		   /* events and checkpoints waiting for the writer */
+#define SG_RUN_RULE_AUDITS 100		   /* audit lines that the rules of one step write */
 #define SG_RUN_CARRIED_FACTS 1000	   /* that a run carries from step to step */
 #define SG_RUN_TURN_STEPS 32		   /* steps of one run before others have their turn */
 #define SG_RUN_DISPATCH_US 4000		   /* of stepping before the loop gets its turn */
@@ -162,7 +163,9 @@ struct run {
 	int64_t step;	   /* number of the next checkpoint */
 	const char **path; /* owned array of node ids, which are the graphs' */
 	size_t n_path, cap_path;
-	char **old_path; /* owned: those of nodes that the graph does not have any more */
+	size_t n_counted;     /* of the path, for n_tool_calls */
+	int64_t n_tool_calls; /* up to there */
+	char **old_path;      /* owned: those of nodes that the graph does not have any more */
 	size_t n_old_path;
 	char cf_hash[SG_SHA256_HEX];	   /* of a fork: what its checkpoints are of; or "" */
 	char migrated_from[SG_SHA256_HEX]; /* the older graph, until it is audited; or "" */
@@ -503,6 +506,8 @@ int sg_artifact_put(
 const char *sg_frame_path(const struct frame *f, const char *node_id);
 /* The same for a stored "outer/inner"; NULL when there is no such node. */
 const char *sg_prepared_path(const struct prepared *top, const char *path);
+/* Its kind; "" when there is no such node. */
+const char *sg_prepared_kind(const struct prepared *top, const char *path);
 const struct frame *sg_run_top(const struct run *r);
 /* Fields of one name must be of one type where they are handed over. */
 int sg_subgraph_check(const struct sg_graph *g, const struct sg_node *n, struct sg_error *err);

@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "run/about.h"
 #include "run/internal.h"
+
+#define TIMESTAMP "1970-01-01T00:00:00.000000Z"
 
 struct walk {
 	const struct sg_graph *g;
@@ -99,6 +102,26 @@ static json_t *fired_json(const struct walk *w, const struct sg_firing *f)
 		"{s:s, s:s, s:o}", "rule", f->rule_id, "matched", f->matched, "actions", kinds);
 }
 
+/* The node is in the path already. */
+static int make_about(struct walk *w, const char *node, long step, struct sg_about *ret)
+{
+	struct sg_about_step of = {.graph = w->g,
+		.node_id = node,
+		.run_id = "simulation",
+		.timestamp = TIMESTAMP,
+		.step = step,
+		.state = w->state};
+	for (size_t i = 0; i < json_array_size(w->path); i++) {
+		const char *one = json_string_value(json_array_get(w->path, i));
+		int at = sg_graph_find_node(w->g, one);
+		bool same = strcmp(one, node) == 0;
+		of.visits += same;
+		of.in_a_row = same ? of.in_a_row + 1 : 0;
+		of.tool_calls += at >= 0 && strcmp(w->g->nodes[at].kind, "tool") == 0;
+	}
+	return sg_about_make(ret, w->rules, &of, w->err);
+}
+
 static int run_rules(struct walk *w, const char *node, long step, struct sg_rules_outcome *ret)
 {
 	size_t n = json_array_size(w->facts);
@@ -110,16 +133,22 @@ static int run_rules(struct walk *w, const char *node, long step, struct sg_rule
 		facts[i] = (struct sg_fact_in){
 			json_string_value(json_array_get(fact, 0)), json_array_get(fact, 1)};
 	}
+	struct sg_about about = {0};
+	int r = make_about(w, node, step, &about);
 	struct sg_rules_step in = {.node_id = node,
 		.state = w->state,
 		.run_id = "simulation",
 		.step = step,
-		.timestamp = "1970-01-01T00:00:00.000000Z",
+		.timestamp = TIMESTAMP,
 		.first = step == 0,
 		.facts = facts,
 		.n_facts = n,
+		.about = about.facts,
+		.n_about = about.n,
 		.n_seen = w->n_seen};
-	int r = sg_rules_run(w->rules, &in, ret, w->err);
+	if (r == 0)
+		r = sg_rules_run(w->rules, &in, ret, w->err);
+	sg_about_finish(&about);
 	free(facts);
 	return r < 0 ? sg_error_prefix(w->err, "after node %s", node) : r;
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "run/about.h"
 #include "run/internal.h"
 
 void sg_step_finish(struct step *s)
@@ -232,14 +233,50 @@ static int follow(struct step *s, bool halt, struct sg_error *err)
 	return 0;
 }
 
+/* Where the run stands, for rules that ask. */
+static int make_about(
+	const struct step *s, const char *ts, struct sg_about *ret, struct sg_error *err)
+{
+	struct run *r = s->run;
+	if (!sg_rules_asks(r->f.graph->rules))
+		return 0;
+	const char *path = sg_frame_path(&r->f, s->node_id);
+	struct sg_about_step of = {.graph = r->f.graph->graph,
+		.node_id = s->node_id,
+		.run_id = r->row.run_id,
+		.timestamp = ts,
+		.step = r->step,
+		.elapsed_ms = (s->ts_us - r->row.started_us) / 1000,
+		.visits = s->on_path, /* an answered question's step is on it already */
+		.tool_calls = s->on_path &&
+			      strcmp(sg_prepared_kind(sg_run_top(r)->graph, path), "tool") == 0,
+		.state = r->f.state};
+	for (size_t i = 0; i < r->n_path; i++) {
+		bool same = strcmp(r->path[i], path) == 0;
+		of.visits += same;
+		of.in_a_row = same ? of.in_a_row + 1 : 0;
+	}
+	of.in_a_row += s->on_path;
+	for (; r->n_counted < r->n_path; r->n_counted++)
+		r->n_tool_calls +=
+			strcmp(sg_prepared_kind(sg_run_top(r)->graph, r->path[r->n_counted]),
+				"tool") == 0;
+	of.tool_calls += r->n_tool_calls;
+	return sg_about_make(ret, r->f.graph->rules, &of, err);
+}
+
 static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_error *err)
 {
 	struct run *r = s->run;
 	struct sg_fact_in in[SG_RUN_CARRIED_FACTS];
+	struct sg_about about = {0};
 	char ts[SG_TIME_TEXT];
 	for (size_t i = 0; i < r->f.n_facts; i++)
 		in[i] = (struct sg_fact_in){r->f.facts[i].template_name, r->f.facts[i].slots};
 	sg_time_format(s->ts_us, ts);
+	int rc = make_about(s, ts, &about, err);
+	if (rc < 0)
+		return rc;
 	struct sg_rules_step step = {
 		.node_id = s->node_id,
 		.state = r->f.state,
@@ -249,10 +286,56 @@ static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_err
 		.first = r->f.first,
 		.facts = in,
 		.n_facts = r->f.n_facts,
+		.about = about.facts,
+		.n_about = about.n,
 		.n_seen = r->f.n_seen,
 		.explain = r->explained != NULL,
 	};
-	return sg_rules_run(r->f.graph->rules, &step, ret, err);
+	rc = sg_rules_run(r->f.graph->rules, &step, ret, err);
+	sg_about_finish(&about);
+	return rc;
+}
+
+static int check_audits(const struct sg_rules_outcome *o, struct sg_error *err)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < o->n_firings; i++)
+		n += json_array_size(o->firings[i].audits);
+	return n <= SG_RUN_RULE_AUDITS
+		       ? 0
+		       : sg_error_set(err, SG_ELIMIT, "rule-audits",
+				 "the rules of one step assert %zu bosun-audit facts; at most %d "
+				 "are allowed",
+				 n, SG_RUN_RULE_AUDITS);
+}
+
+static int put_audit(
+	struct step *s, const struct sg_firing *f, const json_t *fact, struct sg_error *err)
+{
+	struct run *r = s->run;
+	sg_autobuf text = SG_BUF_INIT(4U << 20);
+	json_auto_t *j = json_pack("{s:O, s:s%, s:s, s:s}", "fact", fact, "pack_id", f->rule_id,
+		strcspn(f->rule_id, "/"), "pack_version", f->version ? f->version : "", "rule_id",
+		f->rule_id);
+	int rc = j ? sg_json_canonical(j, &text, err) : sg_error_nomem(err);
+	if (rc < 0)
+		return rc;
+	return sg_batch_event(r->engine, r, s->ts_us, r->row.actor, "bosun_audit", r->step - 1,
+		       text.data, text.len, "rule", f->rule_id)
+		       ? 0
+		       : sg_error_nomem(err);
+}
+
+/* What pack rules want in the audit log, after the transition's line. */
+static int put_audits(struct step *s, const struct sg_rules_outcome *o, struct sg_error *err)
+{
+	size_t k;
+	const json_t *fact;
+	for (size_t i = 0; i < o->n_firings; i++)
+		json_array_foreach (o->firings[i].audits, k, fact)
+			if (put_audit(s, &o->firings[i], fact, err) < 0)
+				return -err->code;
+	return 0;
 }
 
 /* A node of kind halt without a rule that says more. */
@@ -288,7 +371,10 @@ static int conclude(
 	s->facts = o->facts;
 	s->action = action.len ? action.data : NULL;
 	s->to_node = target_of(s, r->f.node);
-	rc = sg_step_commit(s, err);
+	if ((rc = check_audits(o, err)) == 0)
+		rc = sg_step_commit(s, err);
+	if (rc == 0)
+		rc = put_audits(s, o, err);
 	return rc < 0 ? rc : follow(s, halt, err);
 }
 
