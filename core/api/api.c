@@ -81,16 +81,17 @@ void sg_api_reconfigure(struct sg_api *a, const struct sg_config *config)
 	a->config = config;
 }
 
-/* Does path fit pattern? The one {…} segment goes to ret_id. */
-static bool fits(const char *pattern, const char *path, char *ret_id, size_t size)
+/* Does path fit pattern? Its {…} segments go to ret_ids, at most two. */
+static bool fits(const char *pattern, const char *path, char ret_ids[2][SG_API_PATH_ID])
 {
+	size_t k = 0;
 	while (*pattern && *path) {
 		if (*pattern == '{') {
 			size_t n = strcspn(path, "/");
-			if (n == 0 || n >= size)
+			if (n == 0 || n >= SG_API_PATH_ID || k == 2)
 				return false;
-			memcpy(ret_id, path, n);
-			ret_id[n] = '\0';
+			memcpy(ret_ids[k], path, n);
+			ret_ids[k++][n] = '\0';
 			path += n;
 			pattern += strcspn(pattern, "/");
 			continue;
@@ -114,8 +115,11 @@ static const struct sg_route *find_route(struct sg_call *c, char *ret_allow, siz
 	ret_allow[0] = '\0';
 	for (size_t i = 0; i < sg_n_routes; i++) {
 		const struct sg_route *r = &sg_routes[i];
-		if (!fits(r->path, c->req->path, c->path_id, sizeof(c->path_id)))
+		char ids[2][SG_API_PATH_ID] = {"", ""};
+		if (!fits(r->path, c->req->path, ids))
 			continue;
+		memcpy(c->path_id, ids[0], sizeof(c->path_id));
+		memcpy(c->other_id, ids[1], sizeof(c->other_id));
 		if (same_method(r->method, c->req->method)) {
 			if (strstr(r->path, "{run_id}"))
 				memcpy(c->run_id, c->path_id, sizeof(c->run_id));

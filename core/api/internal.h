@@ -16,6 +16,7 @@
 #define SG_API_MAX_QUERY 12	       /* parameters of one route */
 #define SG_API_MAX_VALUE 512	       /* bytes of one query value */
 #define SG_API_MAX_IDEMPOTENCY_KEY 128 /* bytes */
+#define SG_API_PATH_ID 64	       /* bytes of a {…} of a path, with its NUL */
 #define SG_API_MAX_INPUTS 256	       /* texts of one embeddings request */
 
 struct sg_call;
@@ -75,10 +76,11 @@ struct sg_call {
 	/* valid during the handler only */
 	const struct sg_request *req;
 	const struct sg_identity *id;
-	json_t *body;		      /* owned; validated, NULL when the route takes none */
-	struct sg_query_value *query; /* one for each of route->query, owned */
-	char path_id[64];	      /* the {…} of the path */
-	char run_id[64];	      /* the run that it is about, "" = none: what is recorded */
+	json_t *body;		       /* owned; validated, NULL when the route takes none */
+	struct sg_query_value *query;  /* one for each of route->query, owned */
+	char path_id[SG_API_PATH_ID];  /* the {…} of the path */
+	char other_id[SG_API_PATH_ID]; /* a second one */
+	char run_id[64];	       /* the run that it is about, "" = none: what is recorded */
 	/* kept */
 	char *actor;
 	int64_t deadline_us; /* monotonic; 0 = answers when accepted */
@@ -122,6 +124,8 @@ void sg_call_reply(struct sg_call *c, int status, const char *type, const char *
 	const struct sg_header *headers, size_t n_headers);
 void sg_call_json(struct sg_call *c, int status, struct sg_buf *body);
 void sg_call_problem(struct sg_call *c, int status, const char *detail);
+/* 429, with Retry-After. */
+void sg_call_too_many(struct sg_call *c, const char *detail, int64_t retry_after_s);
 void sg_call_error(struct sg_call *c, const struct sg_error *err);
 /* The reply without a call: for what fails before there is one. */
 void sg_reply_problem(sg_reply reply, void *ctx, int status, const char *kind, const char *detail,
@@ -155,6 +159,8 @@ bool sg_call_parse_body(struct sg_call *c);
 /* runs.c: the run of the path, if this identity may see it. -1: the call has been answered (404).
  */
 int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret);
+/* Does this run exist, and may the caller see it? Its row alone is read. -1: answered. */
+int sg_call_check_run(struct sg_call *c, const char *run_id);
 void sg_call_reply_view(struct sg_call *c, const struct sg_run_view *run);
 void sg_call_reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status);
 
@@ -184,6 +190,7 @@ void sg_route_cancel(struct sg_call *c);
 void sg_route_pause(struct sg_call *c);
 void sg_route_resume(struct sg_call *c);
 void sg_route_replay(struct sg_call *c);
+void sg_route_diff(struct sg_call *c);
 void sg_route_counterfactual(struct sg_call *c);
 void sg_route_stream(struct sg_call *c);
 void sg_route_run_artifacts(struct sg_call *c);

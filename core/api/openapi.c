@@ -67,9 +67,8 @@ static void put_headers(struct sg_buf *b, const struct sg_route *r, bool *any)
 static void put_parameters(struct sg_buf *b, const struct sg_route *r)
 {
 	bool any = false;
-	const char *open = strchr(r->path, '{');
 	sg_buf_adds(b, ",\"parameters\":[");
-	if (open) {
+	for (const char *open = strchr(r->path, '{'); open; open = strchr(open + 1, '{')) {
 		char name[32];
 		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(open + 1, "}"), open + 1);
 		put_parameter(b, &any, name, "path");

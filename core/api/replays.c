@@ -1,4 +1,4 @@
-/* POST /v1/runs/{id}/replay and counterfactual. */
+/* POST /v1/runs/{id}/replay and counterfactual, GET /v1/runs/{a}/diff/{b}. */
 #include "api/internal.h"
 
 #include <stdlib.h>
@@ -9,59 +9,105 @@
 #include "base/hash.h"
 #include "base/json.h"
 
-void sg_route_replay(struct sg_call *c)
+static void told(void *ctx, const json_t *result, const struct sg_error *err)
 {
-	struct sg_run_view v;
-	struct sg_error err;
-	json_auto_t *result = NULL;
-	if (sg_call_find_run(c, &v) < 0)
-		return;
-	sg_run_view_finish(&v);
+	struct sg_call *c = ctx;
+	struct sg_error why;
 	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
-	if (sg_engine_replay(c->api->engine, c->run_id, &result, &err) < 0 ||
-		sg_json_canonical(result, &b, &err) < 0) {
-		sg_call_error(c, &err);
-		return;
-	}
-	sg_call_json(c, 200, &b);
+	if (!err && sg_json_canonical(result, &b, &why) < 0)
+		err = &why;
+	if (err)
+		sg_call_error(c, err);
+	else
+		sg_call_json(c, 200, &b);
 }
 
-/* So many forks a minute and actor; the oldest of a slot gives way. */
-static bool may_fork(struct sg_call *c)
+void sg_route_replay(struct sg_call *c)
 {
-	struct sg_api *a = c->api;
-	int64_t now = sg_clock_monotonic_us(), every;
-	struct sg_api_forks *slot = &a->forks[0];
+	struct sg_error err;
+	if (sg_call_check_run(c, c->run_id) < 0)
+		return;
+	if (sg_engine_replay(c->api->engine, c->run_id, told, c, &err) < 0)
+		sg_call_error(c, &err);
+}
+
+void sg_route_diff(struct sg_call *c)
+{
+	struct sg_error err;
+	if (sg_call_check_run(c, c->run_id) < 0 || sg_call_check_run(c, c->other_id) < 0)
+		return;
+	if (sg_engine_compare(c->api->engine, c->run_id, c->other_id, told, c, &err) < 0)
+		sg_call_error(c, &err);
+}
+
+/* ---- forks ---- */
+
+/* A fork on its way: its place in the actor's minute is given back if it comes to nothing. */
+struct forking {
+	struct sg_fork_handle handle;
 	uint8_t actor[SG_SHA256_BYTES];
-	sg_sha256(c->id->actor, strlen(c->id->actor), actor);
-	for (size_t i = 0; i < SG_API_MAX_FORKERS; i++) {
-		if (memcmp(a->forks[i].actor, actor, sizeof(actor)) == 0) {
-			slot = &a->forks[i];
-			break;
-		}
+	int64_t taken_us, before_us; /* sg_api_forks.next_us with it, and without */
+};
+
+static struct sg_api_forks *slot_of(struct sg_api *a, const uint8_t actor[SG_SHA256_BYTES])
+{
+	for (size_t i = 0; i < SG_API_MAX_FORKERS; i++)
+		if (memcmp(a->forks[i].actor, actor, SG_SHA256_BYTES) == 0)
+			return &a->forks[i];
+	return NULL;
+}
+
+/* The slot whose time is over first gives way. */
+static struct sg_api_forks *make_slot(struct sg_api *a, const uint8_t actor[SG_SHA256_BYTES])
+{
+	struct sg_api_forks *slot = &a->forks[0];
+	for (size_t i = 1; i < SG_API_MAX_FORKERS; i++)
 		if (a->forks[i].next_us < slot->next_us)
 			slot = &a->forks[i];
-	}
-	if (memcmp(slot->actor, actor, sizeof(actor)) != 0)
-		*slot = (struct sg_api_forks){0};
-	memcpy(slot->actor, actor, sizeof(actor));
-	every = 60000000 / (c->api->config->limits.forks_per_minute
-					   ? c->api->config->limits.forks_per_minute
-					   : 1);
+	*slot = (struct sg_api_forks){0};
+	memcpy(slot->actor, actor, SG_SHA256_BYTES);
+	return slot;
+}
+
+/* So many forks a minute and actor. 0, or the seconds until the next. */
+static int64_t take_turn(struct sg_call *c, struct forking *f)
+{
+	struct sg_api *a = c->api;
+	int64_t now = sg_clock_monotonic_us(), rate = a->config->limits.forks_per_minute;
+	sg_sha256(c->id->actor, strlen(c->id->actor), f->actor);
+	struct sg_api_forks *slot = slot_of(a, f->actor);
+	if (!slot)
+		slot = make_slot(a, f->actor);
 	if (slot->next_us > now)
-		return false;
-	slot->next_us = now + every;
-	return true;
+		return (slot->next_us - now + 999999) / 1000000;
+	f->before_us = slot->next_us;
+	f->taken_us = slot->next_us = now + 60000000 / (rate ? rate : 1);
+	return 0;
+}
+
+static void give_back(struct sg_call *c)
+{
+	struct forking *f = c->extra;
+	struct sg_api_forks *slot = slot_of(c->api, f->actor);
+	if (slot && slot->next_us == f->taken_us)
+		slot->next_us = f->before_us;
+}
+
+static void failed(struct sg_call *c, const struct sg_error *err)
+{
+	give_back(c);
+	sg_call_error(c, err);
 }
 
 static void forked(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
 {
 	struct sg_call *c = ctx;
+	struct forking *f = c->extra;
 	if (err) {
-		sg_call_error(c, err);
+		failed(c, err);
 		return;
 	}
-	json_auto_t *j = json_pack("{s:s, s:s, s:s, s:s}", "cf_hash", (const char *)c->extra,
+	json_auto_t *j = json_pack("{s:s, s:s, s:s, s:s}", "cf_hash", f->handle.cf_hash,
 		"parent_run_id", run->row.parent_run_id, "run_id", run->row.run_id, "status",
 		sg_run_status_name(run->row.status));
 	sg_autobuf b = SG_BUF_INIT(4096);
@@ -77,29 +123,28 @@ static void free_extra(struct sg_call *c)
 
 void sg_route_counterfactual(struct sg_call *c)
 {
-	struct sg_run_view v;
 	struct sg_error err;
-	const struct sg_caller who = {.actor = c->id->actor, .trigger_source = "counterfactual"};
-	char run_id[SG_RUN_ID_TEXT];
-	if (sg_call_find_run(c, &v) < 0)
+	if (sg_call_check_run(c, c->run_id) < 0)
 		return;
-	sg_run_view_finish(&v);
-	if (!may_fork(c)) {
-		sg_call_problem(c, 429,
-			"too many forks by this actor (limits.forks_per_minute); try again later");
-		return;
-	}
-	c->extra = calloc(1, 65);
+	struct forking *f = calloc(1, sizeof(*f));
+	c->extra = f;
 	c->cleanup = free_extra;
-	if (!c->extra) {
+	if (!f) {
 		(void)sg_error_nomem(&err);
 		sg_call_error(c, &err);
 		return;
 	}
-	if (sg_engine_fork(c->api->engine, c->run_id,
-		    json_integer_value(json_object_get(c->body, "step")),
-		    json_object_get(c->body, "mutation"),
-		    json_is_true(json_object_get(c->body, "inherit_answers")), &who, forked, NULL,
-		    c, run_id, c->extra, &err) < 0)
-		sg_call_error(c, &err);
+	int64_t wait_s = take_turn(c, f);
+	if (wait_s) {
+		sg_call_too_many(
+			c, "too many forks by this actor (limits.forks_per_minute)", wait_s);
+		return;
+	}
+	const struct sg_fork_request what = {
+		.step = json_integer_value(json_object_get(c->body, "step")),
+		.mutation = json_object_get(c->body, "mutation"),
+		.inherit_answers = json_is_true(json_object_get(c->body, "inherit_answers")),
+		.who = {.actor = c->id->actor, .trigger_source = "counterfactual"}};
+	if (sg_engine_fork(c->api->engine, c->run_id, &what, forked, NULL, c, &f->handle, &err) < 0)
+		failed(c, &err);
 }

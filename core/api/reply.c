@@ -136,9 +136,12 @@ void sg_reply_problem(sg_reply reply, void *ctx, int status, const char *kind, c
 	reply(ctx, &r);
 }
 
-static void problem(struct sg_call *c, int status, const char *kind, const char *detail)
+static void problem_later(
+	struct sg_call *c, int status, const char *kind, const char *detail, int64_t after_s)
 {
-	static const struct sg_header retry[] = {{"retry-after", "1"}};
+	char seconds[24];
+	const struct sg_header retry[] = {{"retry-after", seconds}};
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)after_s);
 	if (sg_call_account(c, status) < 0) {
 		status = 503;
 		kind = "audit-unavailable";
@@ -153,6 +156,16 @@ static void problem(struct sg_call *c, int status, const char *kind, const char 
 	if (reply)
 		sg_reply_problem(
 			reply, ctx, status, kind, kept ? kept : "", later ? retry : NULL, later);
+}
+
+static void problem(struct sg_call *c, int status, const char *kind, const char *detail)
+{
+	problem_later(c, status, kind, detail, 1);
+}
+
+void sg_call_too_many(struct sg_call *c, const char *detail, int64_t retry_after_s)
+{
+	problem_later(c, 429, NULL, detail, retry_after_s);
 }
 
 void sg_call_problem(struct sg_call *c, int status, const char *detail)

@@ -74,6 +74,10 @@ const struct sg_route sg_routes[] = {
 		"Execute a run again from its record and compare every step",
 		.body_schema = NO_BODY, .body_optional = true, .success = 200, .success_type = JSON,
 		.success_schema = "Replay", .errors = "404", .handle = sg_route_replay},
+	{"GET", "/v1/runs/{run_id}/diff/{other_id}", "runs:read", "diffRuns",
+		"Where two runs part: axis, rule, and a JSON Patch a step", .success = 200,
+		.success_type = JSON, .success_schema = "Diff", .errors = "404",
+		.handle = sg_route_diff},
 	{"POST", "/v1/runs/{run_id}/counterfactual", "counterfactual:run", "forkRun",
 		"Fork a run at a step with a mutation; answered when the fork is durable",
 		.body_schema =

@@ -262,6 +262,14 @@ static void not_found(struct sg_call *c)
 
 /* The run of the path, if this identity may see it; else the call is answered 404. What one may
  * not see does not exist; the try is recorded. */
+static int not_visible(struct sg_call *c, const char *run_id)
+{
+	char detail[128];
+	(void)snprintf(detail, sizeof(detail), "run '%s' not found", run_id);
+	sg_call_refuse(c, 404, "denied", "run_not_visible", detail);
+	return -1;
+}
+
 int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret)
 {
 	struct sg_error err;
@@ -275,10 +283,23 @@ int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret)
 	if (sg_run_visible(c->id, &ret->row))
 		return 0;
 	sg_run_view_finish(ret);
-	char detail[128];
-	(void)snprintf(detail, sizeof(detail), "run '%s' not found", c->run_id);
-	sg_call_refuse(c, 404, "denied", "run_not_visible", detail);
-	return -1;
+	return not_visible(c, c->run_id);
+}
+
+int sg_call_check_run(struct sg_call *c, const char *run_id)
+{
+	struct sg_run_view v;
+	struct sg_error err;
+	if (sg_engine_get_row(c->api->engine, run_id, &v, &err) < 0) {
+		if (err.code == SG_ENOTFOUND)
+			sg_call_problem(c, 404, err.text);
+		else
+			sg_call_error(c, &err);
+		return -1;
+	}
+	bool visible = sg_run_visible(c->id, &v.row);
+	sg_run_view_finish(&v);
+	return visible ? 0 : not_visible(c, run_id);
 }
 
 void sg_route_get_run(struct sg_call *c)

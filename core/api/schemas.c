@@ -38,6 +38,17 @@ const struct sg_component sg_components[] = {
 		"\"status\":{\"$ref\":\"#/components/schemas/"
 		"RunStatus\"},\"difference\":{\"type\":["
 		"\"object\",\"null\"]}},\"additionalProperties\":false}"},
+	{"Diff", "{\"type\":\"object\",\"required\":[\"a\",\"b\",\"identical\",\"axes\",\"first\","
+		 "\"steps\",\"left_off\",\"route\",\"final_patch\"],\"properties\":{"
+		 "\"a\":{\"type\":\"object\"},\"b\":{\"type\":\"object\"},"
+		 "\"identical\":{\"type\":\"boolean\"},"
+		 "\"axes\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+		 "\"first\":{\"type\":[\"object\",\"null\"]},"
+		 "\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}},"
+		 "\"left_off\":{\"type\":\"integer\",\"minimum\":0},"
+		 "\"route\":{\"type\":[\"object\",\"null\"]},"
+		 "\"final_patch\":{\"type\":\"array\",\"items\":{\"type\":\"object\"}}},"
+		 "\"additionalProperties\":false}"},
 	{"Fork", "{\"type\":\"object\",\"required\":[\"run_id\",\"parent_run_id\",\"cf_hash\","
 		 "\"status\"],"
 		 "\"properties\":{\"run_id\":{\"type\":\"string\"},\"parent_run_id\":{\"type\":"

@@ -105,20 +105,30 @@ static int print(struct sg_session *s, const struct arguments *a, const char *ru
 	return 0;
 }
 
+static void accepted(void *ctx, const struct sg_run_view *v, const struct sg_error *err)
+{
+	(void)v;
+	if (err)
+		sg_session_settled(ctx, NULL, err);
+}
+
 static int fork_run(struct sg_session *s, const struct arguments *a, const json_t *mutation,
 	struct sg_session_outcome *o, struct sg_error *err)
 {
-	const struct sg_caller who = {.actor = a->actor, .trigger_source = "counterfactual"};
-	char run_id[SG_RUN_ID_TEXT], cf_hash[65];
-	int r = sg_engine_fork(s->engine, a->run_id, a->step, mutation, a->inherit, &who, NULL,
-		sg_session_settled, o, run_id, cf_hash, err);
+	const struct sg_fork_request what = {.step = a->step,
+		.mutation = mutation,
+		.inherit_answers = a->inherit,
+		.who = {.actor = a->actor, .trigger_source = "counterfactual"}};
+	struct sg_fork_handle h;
+	int r = sg_engine_fork(
+		s->engine, a->run_id, &what, accepted, sg_session_settled, o, &h, err);
 	if (r == 0)
 		r = sg_session_wait(s, &o->settled, err);
 	if (r == 0 && o->err.code) {
 		*err = o->err;
 		r = -o->err.code;
 	}
-	return r < 0 ? r : print(s, a, run_id, cf_hash, err);
+	return r < 0 ? r : print(s, a, h.run_id, h.cf_hash, err);
 }
 
 static int run(int argc, char **argv)

@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "run/internal.h"
-#include "run/replay/replay.h"
 
 void sg_engine_kick(struct sg_engine *e)
 {
@@ -229,7 +228,7 @@ void sg_engine_destroy(struct sg_engine *e)
 		sg_engine_complete(e, e->writer.done);
 		e->writer.done = NULL;
 	}
-	sg_replayer_destroy(e->replayer);
+	sg_replays_stop(e);
 	sg_embed_pool_destroy(e->pool);
 	e->pool = NULL;
 	drop_runs(e);
@@ -372,6 +371,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	sg_engine_complete(e, sg_writer_take_done(&e->writer));
 	sg_embedding_drain(e);
 	sg_knowledge_drain(e);
+	sg_replays_drain(e);
 	sg_offload_drain(e);
 	fire_timers(e);
 	sg_deadline_fire(e);

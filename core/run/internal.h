@@ -364,7 +364,7 @@ struct sg_engine {
 	struct offload *offload_done, **offload_done_tail; /* under jobs_lock */
 	struct sg_buf scratch;
 	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
-	struct sg_replayer *replayer; /* of sg_engine_replay; NULL until the first */
+	struct sg_replays *replay_jobs; /* replay/serving.c; NULL until the first */
 	struct sg_engine_stats stats;
 	bool failed;
 	struct sg_error failure;
@@ -637,6 +637,11 @@ int sg_run_load(struct sg_engine *e, const char *run_id, struct run **ret, struc
 /* A fresh run as run_id stood after this step (-1 = before its first). */
 int sg_run_stand_after(
 	struct run *r, struct sg_txn *t, const char *run_id, int64_t step, struct sg_error *err);
+
+/* replay/serving.c */
+void sg_replays_drain(struct sg_engine *e);
+void sg_replays_forget(struct sg_engine *e, const void *ctx);
+void sg_replays_stop(struct sg_engine *e); /* breaks off what is at work, tells the rest */
 
 /* replay/forking.c */
 /* A run read back from the store: if it is a fork, its source is its parent's record. */

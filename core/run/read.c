@@ -36,6 +36,21 @@ static int read_steps(
 	return rc < 0 ? rc : 0;
 }
 
+int sg_engine_get_row(
+	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err)
+{
+	struct sg_run_view v = {0};
+	sg_autotxn *t = NULL;
+	int rc = sg_txn_begin(e->store, false, &t, err);
+	if (rc == 0)
+		rc = sg_run_get(t, run_id, &v.row, err);
+	if (rc != 0)
+		return rc < 0 ? rc
+			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+	*ret = v;
+	return 0;
+}
+
 int sg_engine_get(
 	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err)
 {

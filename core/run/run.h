@@ -114,22 +114,44 @@ typedef void (*sg_run_callback)(
 int sg_engine_start(struct sg_engine *e, const char *graph_id, const json_t *params, bool from_text,
 	const struct sg_caller *who, const char *idempotency_key, sg_run_callback accepted,
 	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], struct sg_error *err);
-/* The run executed again from its record (replay/replay.h), as far as it is durable: *ret is
- * sg_replay_json's object, new. On this thread, so of at most SG_RUN_REPLAY_STEPS steps
- * (SG_ELIMIT): `stargraph replay` has no such limit. SG_ENOTFOUND and the errors of sg_replay. */
-#define SG_RUN_REPLAY_STEPS 300	    /* with a fork's parents; about 50 ms */
-#define SG_RUN_REPLAY_CPU_US 250000 /* heavy rules: it is broken off (SG_ELIMIT) */
-int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err);
+/* Replays, comparisons and forks read and execute whole records: a thread of their own does it, one
+ * at a time, in the order of the calls. done is called on this thread; result is borrowed. Beyond
+ * SG_RUN_REPLAY_JOBS waiting ones: SG_EBUSY, kind "replays-waiting". One that takes more than
+ * SG_RUN_REPLAY_CPU_US of CPU is broken off: SG_ELIMIT, kind "replay-too-long"; `stargraph replay`
+ * has no such limit. */
+#define SG_RUN_REPLAY_JOBS 32
+#define SG_RUN_REPLAY_CPU_US 10000000
+#define SG_RUN_COMPARE_STEPS 1000 /* differing steps that are listed */
+typedef void (*sg_replay_callback)(void *ctx, const json_t *result, const struct sg_error *err);
+/* The run executed again from its record (replay/replay.h), as far as it is durable: result is
+ * sg_replay_json's. SG_ENOTFOUND and the errors of sg_replay. */
+int sg_engine_replay(struct sg_engine *e, const char *run_id, sg_replay_callback done, void *ctx,
+	struct sg_error *err);
+/* Two stored runs (replay/compare.h): result is sg_compare's. SG_ENOTFOUND. */
+int sg_engine_compare(struct sg_engine *e, const char *run_a, const char *run_b,
+	sg_replay_callback done, void *ctx, struct sg_error *err);
+
+struct sg_fork_request {
+	int64_t step;
+	const json_t *mutation;
+	bool inherit_answers;
+	struct sg_caller who;
+};
+struct sg_fork_handle {
+	char run_id[SG_RUN_ID_TEXT];
+	char cf_hash[65];
+};
 /* A fork (counterfactual) of a stored run: a run with an id "cf-…" that goes from the state before
  * `step`, with a mutation (replay/fork.h) in that step. What came from outside is taken from the
  * parent's record where a node sees the same as then; a node that would reach outside otherwise
  * fails the fork (class "fork-refused"). Questions are asked again, unless the mutation answers
  * them or inherit_answers takes the parent's over. The parent is pinned, and not changed else.
- * SG_ENOTFOUND, SG_EINVALID (mutation, step), SG_EBUSY. */
-int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, const json_t *mutation,
-	bool inherit_answers, const struct sg_caller *who, sg_run_callback accepted,
-	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], char ret_cf_hash[65],
-	struct sg_error *err);
+ * *ret_handle is filled in before accepted is called, and has to live until then or until ctx is
+ * forgotten, with which a fork that was not made yet is not made. accepted's errors: SG_ENOTFOUND,
+ * SG_EINVALID (mutation, step), SG_ELIMIT; settled is then not called. At once: SG_EBUSY. */
+int sg_engine_fork(struct sg_engine *e, const char *parent_id, const struct sg_fork_request *what,
+	sg_run_callback accepted, sg_run_callback settled, void *ctx,
+	struct sg_fork_handle *ret_handle, struct sg_error *err);
 /* The answer to an open interrupt. SG_ENOTFOUND, SG_ECONFLICT (not waiting), SG_EINVALID. The
  * caller has checked the capability: see sg_engine_waiting_capability. */
 int sg_engine_respond(struct sg_engine *e, const char *run_id, const json_t *response,
@@ -149,6 +171,9 @@ void sg_engine_forget(struct sg_engine *e, const void *ctx);
 int sg_engine_get(
 	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err);
 void sg_run_view_finish(struct sg_run_view *v);
+/* Its row alone, whatever its length: the view has no path and no state. SG_ENOTFOUND. */
+int sg_engine_get_row(
+	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err);
 int sg_engine_list(struct sg_engine *e, const struct sg_run_filter *f, struct sg_run_row **ret_rows,
 	size_t *ret_n, uint64_t *ret_total, struct sg_error *err);
 

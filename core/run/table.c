@@ -171,4 +171,5 @@ void sg_engine_forget(struct sg_engine *e, const void *ctx)
 	}
 	sg_embedding_forget(e, ctx);
 	sg_knowledge_forget(e, ctx);
+	sg_replays_forget(e, ctx);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "run/replay/forking.h"
 #include "run/replay/walk.h"
 
 struct forking {
@@ -148,16 +149,18 @@ int sg_fork_attach_whatif(struct run *r, const struct sg_recording *of, struct s
 	return 0;
 }
 
-static int attach(struct run *r, struct sg_txn *t, struct sg_fork *fork, struct sg_error *err)
+/* Takes fork and parent. */
+static int attach(
+	struct run *r, struct sg_recording *parent, struct sg_fork *fork, struct sg_error *err)
 {
 	struct forking *f = calloc(1, sizeof(*f));
-	int rc = f ? sg_recording_read(t, fork->parent, &f->parent, err) : sg_error_nomem(err);
-	if (rc < 0) {
-		free(f);
+	if (!f) {
+		sg_recording_destroy(parent);
 		sg_fork_finish(fork);
-		return rc;
+		return sg_error_nomem(err);
 	}
 	f->fork = *fork;
+	f->parent = parent;
 	r->source = &source;
 	r->source_data = f;
 	memcpy(r->cf_hash, f->fork.cf_hash, sizeof(r->cf_hash));
@@ -175,7 +178,13 @@ int sg_fork_attach(struct run *r, struct sg_txn *t, struct sg_error *err)
 		rc = sg_fork_parse(text, &fork, err);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	return attach(r, t, &fork, err);
+	struct sg_recording *parent = NULL;
+	rc = sg_recording_read(t, fork.parent, &parent, err);
+	if (rc < 0) {
+		sg_fork_finish(&fork);
+		return rc;
+	}
+	return attach(r, parent, &fork, err);
 }
 
 int sg_fork_stand(struct run *r, struct sg_txn *t, struct sg_error *err)
@@ -316,17 +325,18 @@ static int enter(struct run *r, const struct sg_fork *f, sg_run_callback accepte
 	return 0;
 }
 
-/* A run that stands where the fork begins; takes fork. */
+/* A run that stands where the fork begins; takes fork and parent. */
 static int make(struct sg_engine *e, struct sg_txn *t, struct prepared *g, struct sg_fork *fork,
-	const struct sg_recording *parent, const struct sg_caller *who, struct run **ret,
+	struct sg_recording *parent, const struct sg_caller *who, struct run **ret,
 	struct sg_error *err)
 {
 	struct run *r = sg_run_create(e, g);
 	if (!r) {
+		sg_recording_destroy(parent);
 		sg_fork_finish(fork);
 		return sg_error_nomem(err);
 	}
-	int rc = attach(r, t, fork, err);
+	int rc = attach(r, parent, fork, err);
 	if (rc == 0)
 		rc = fill_row(r, &of(r)->fork, who, parent->row.params, err);
 	if (rc == 0)
@@ -341,9 +351,9 @@ static int make(struct sg_engine *e, struct sg_txn *t, struct prepared *g, struc
 	return 0;
 }
 
-static int prepare(struct sg_engine *e, const struct sg_recording *p, int64_t step,
-	const json_t *mutation, const struct sg_caller *who, bool inherit, struct sg_fork *f,
-	struct prepared **ret, struct sg_error *err)
+static int prepare(struct sg_engine *e, const struct sg_recording *p,
+	const struct sg_fork_request *what, struct sg_fork *f, struct prepared **ret,
+	struct sg_error *err)
 {
 	size_t parents = 0;
 	for (const struct sg_recording *one = p->parent; one; one = one->parent)
@@ -352,9 +362,9 @@ static int prepare(struct sg_engine *e, const struct sg_recording *p, int64_t st
 		return sg_error_set(err, SG_ELIMIT, "too-many-forks",
 			"run '%s' is %zu forks deep already: nothing could replay one more",
 			p->row.run_id, parents);
-	int rc = sg_mutation_check(mutation, &f->mutation, err);
+	int rc = sg_mutation_check(what->mutation, &f->mutation, err);
 	if (rc == 0)
-		rc = first_step(p, step, &f->first, err);
+		rc = first_step(p, what->step, &f->first, err);
 	if (rc == 0)
 		rc = graph_of(e, p, f->mutation, ret, err);
 	if (rc == 0)
@@ -362,36 +372,47 @@ static int prepare(struct sg_engine *e, const struct sg_recording *p, int64_t st
 	if (rc < 0)
 		return rc;
 	memcpy(f->parent, p->row.run_id, sizeof(f->parent));
-	f->step = step;
-	f->inherit = inherit;
-	f->actor = strdup(who->actor);
+	f->step = what->step;
+	f->inherit = what->inherit_answers;
+	f->actor = strdup(what->who.actor);
 	return f->actor ? 0 : sg_error_nomem(err);
 }
 
-int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, const json_t *mutation,
-	bool inherit_answers, const struct sg_caller *who, sg_run_callback accepted,
-	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], char ret_cf_hash[65],
-	struct sg_error *err)
+/* It may have gone on, or have gone, since its record was read. */
+static int refresh(struct sg_recording *p, struct sg_txn *t, struct sg_error *err)
+{
+	struct sg_run_row row = {0};
+	int rc = sg_run_get(t, p->row.run_id, &row, err);
+	if (rc != 0)
+		return rc < 0 ? rc
+			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found",
+					p->row.run_id);
+	sg_run_row_finish(&p->row);
+	p->row = row;
+	return 0;
+}
+
+int sg_fork_enter(struct sg_engine *e, struct sg_recording *parent,
+	const struct sg_fork_request *what, sg_run_callback accepted, sg_run_callback settled,
+	void *ctx, struct sg_fork_handle *handle, struct sg_error *err)
 {
 	sg_autotxn *t = NULL;
-	sg_autorecording *p = NULL;
+	sg_autorecording *p = parent;
 	struct sg_fork f = {0};
 	struct prepared *g = NULL;
 	struct run *r = NULL;
 	int rc = sg_engine_check_room(e, err);
-	if (rc == 0 && sg_retention_takes(e, parent_id))
-		rc = sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", parent_id);
 	if (rc == 0)
 		rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)
-		rc = sg_recording_read(t, parent_id, &p, err);
-	if (rc == 0 && (rc = prepare(e, p, step, mutation, who, inherit_answers, &f, &g, err)) < 0)
+		rc = refresh(p, t, err);
+	if (rc == 0 && (rc = prepare(e, p, what, &f, &g, err)) < 0)
 		sg_fork_finish(&f);
 	if (rc == 0)
-		rc = make(e, t, g, &f, p, who, &r, err);
+		rc = make(e, t, g, &f, sg_steal(p), &what->who, &r, err);
 	if (rc < 0 || !r)
 		return rc;
-	memcpy(ret_run_id, r->row.run_id, SG_RUN_ID_TEXT);
-	memcpy(ret_cf_hash, r->cf_hash, 65);
+	memcpy(handle->run_id, r->row.run_id, sizeof(handle->run_id));
+	memcpy(handle->cf_hash, r->cf_hash, sizeof(handle->cf_hash));
 	return enter(r, &of(r)->fork, accepted, settled, ctx, err);
 }

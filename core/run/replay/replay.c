@@ -36,9 +36,10 @@ int sg_replayer_create(
 	return 0;
 }
 
-void sg_replayer_set_limit(struct sg_replayer *p, int64_t us)
+void sg_replayer_set_limit(struct sg_replayer *p, int64_t us, const _Atomic bool *stop)
 {
 	p->limit_us = us;
+	p->stop = stop;
 }
 
 void sg_replayer_destroy(struct sg_replayer *p)

@@ -8,6 +8,7 @@
 #ifndef SG_RUN_REPLAY_REPLAY_H
 #define SG_RUN_REPLAY_REPLAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,8 +21,9 @@ struct sg_replayer;
 int sg_replayer_create(
 	struct sg_replayer **ret, const struct sg_engine_options *o, struct sg_error *err);
 /* What one replay may take of this thread's CPU from now on, checked after each step: sg_replay
- * fails beyond it with SG_ELIMIT, kind "replay-too-long". 0 = no limit, as at first. */
-void sg_replayer_set_limit(struct sg_replayer *p, int64_t cpu_us);
+ * fails beyond it, and when *stop (NULL = never) is set, with SG_ELIMIT, kind "replay-too-long".
+ * 0 = no limit, as at first. */
+void sg_replayer_set_limit(struct sg_replayer *p, int64_t cpu_us, const _Atomic bool *stop);
 void sg_replayer_destroy(struct sg_replayer *p);
 
 struct sg_replay_result {

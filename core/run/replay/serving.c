@@ -1,60 +1,342 @@
-/* Replay inside of a serving engine. */
+/* Replays, comparisons and forks of a serving engine: what reads and executes whole records is done
+ * by a thread of its own, one at a time, so that no other request waits for it. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/json.h"
 #include "run/internal.h"
+#include "run/replay/compare.h"
+#include "run/replay/forking.h"
 #include "run/replay/replay.h"
 
-static int replayer(struct sg_engine *e, struct sg_error *err)
+struct replay_job {
+	struct replay_job *next;
+	struct replay_job *all_next, **all_prev;
+	/* On the thread. */
+	int (*work)(struct replay_job *j, struct sg_replays *r, struct sg_error *err);
+	/* On the loop; not for a job that was forgotten. */
+	void (*tell)(struct replay_job *j, const struct sg_error *err);
+	struct sg_engine *engine;
+	char run_id[SG_RUN_ID_TEXT], other[SG_RUN_ID_TEXT];
+	struct sg_fork_request fork; /* texts are owned */
+	sg_replay_callback replayed;
+	sg_run_callback accepted, settled;
+	struct sg_fork_handle *handle;
+	void *ctx;
+	_Atomic bool forgotten; /* stops the work as well */
+	int status;
+	struct sg_error err;
+	json_t *result;
+	struct sg_recording *rec;
+};
+
+struct sg_replays {
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* under the lock */
+	struct replay_job *queue, **queue_tail, *done, **done_tail;
+	size_t n_queue;
+	bool stop;
+	/* the thread's own */
+	struct sg_replayer *replayer;
+	/* the loop's own */
+	struct replay_job *all;
+};
+
+static void free_job(struct replay_job *j)
 {
-	const struct sg_engine_options o = {.embedder = e->embedder};
-	int rc = e->replayer ? 0 : sg_replayer_create(&e->replayer, &o, err);
+	*j->all_prev = j->all_next;
+	if (j->all_next)
+		j->all_next->all_prev = j->all_prev;
+	json_decref(j->result);
+	sg_recording_destroy(j->rec);
+	json_decref((json_t *)(uintptr_t)j->fork.mutation);
+	free((void *)(uintptr_t)j->fork.who.actor);
+	free(j);
+}
+
+/* ---- the thread ---- */
+
+static int ready(struct sg_replays *r, struct replay_job *j, struct sg_error *err)
+{
+	const struct sg_engine_options o = {.embedder = j->engine->embedder};
+	int rc = r->replayer ? 0 : sg_replayer_create(&r->replayer, &o, err);
 	if (rc == 0)
-		sg_replayer_set_limit(e->replayer, SG_RUN_REPLAY_CPU_US);
+		sg_replayer_set_limit(r->replayer, SG_RUN_REPLAY_CPU_US, &j->forgotten);
 	return rc;
 }
 
-/* The loop waits meanwhile: of the row alone, before anything else is read. A fork's parents are
- * read and prepared with it, so they count. */
-static int check_length(struct sg_txn *t, const char *run_id, struct sg_error *err)
-{
-	char id[SG_RUN_ID_TEXT];
-	int64_t steps = 0;
-	bool more = true;
-	(void)snprintf(id, sizeof(id), "%s", run_id);
-	while (more) {
-		struct sg_run_row row = {0};
-		int rc = sg_run_get(t, id, &row, err);
-		if (rc < 0)
-			return rc;
-		steps += row.steps;
-		more = row.parent_run_id && steps <= SG_RUN_REPLAY_STEPS;
-		if (more)
-			(void)snprintf(id, sizeof(id), "%s", row.parent_run_id);
-		sg_run_row_finish(&row);
-	}
-	if (steps > SG_RUN_REPLAY_STEPS)
-		return sg_error_set(err, SG_ELIMIT, "replay-too-long",
-			"run '%s' has, with what it was forked from, more than %d steps; "
-			"`stargraph replay %s --state-dir DIR` replays it on the host, beside the "
-			"server",
-			run_id, SG_RUN_REPLAY_STEPS, run_id);
-	return 0;
-}
-
-int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err)
+/* The transaction ends before anything is executed: it would keep old pages from reuse. */
+static int read_record(
+	struct replay_job *j, const char *id, struct sg_recording **ret, struct sg_error *err)
 {
 	sg_autotxn *t = NULL;
-	sg_autorecording *rec = NULL;
-	struct sg_replay_result r;
-	int rc = sg_txn_begin(e->store, false, &t, err);
+	int rc = sg_txn_begin(j->engine->store, false, &t, err);
+	return rc < 0 ? rc : sg_recording_read(t, id, ret, err);
+}
+
+static int do_replay(struct replay_job *j, struct sg_replays *r, struct sg_error *err)
+{
+	struct sg_replay_result result;
+	int rc = read_record(j, j->run_id, &j->rec, err);
 	if (rc == 0)
-		rc = check_length(t, run_id, err);
+		rc = ready(r, j, err);
 	if (rc == 0)
-		rc = sg_recording_read(t, run_id, &rec, err);
+		rc = sg_replay(r->replayer, j->rec, &result, err);
+	if (rc == 0 && !(j->result = sg_replay_json(j->rec, &result)))
+		rc = sg_error_nomem(err);
+	return rc;
+}
+
+static int do_compare(struct replay_job *j, struct sg_replays *r, struct sg_error *err)
+{
+	const struct sg_compare_options o = {.max_steps = SG_RUN_COMPARE_STEPS};
+	sg_autorecording *other = NULL;
+	int rc = read_record(j, j->run_id, &j->rec, err);
 	if (rc == 0)
-		rc = replayer(e, err);
+		rc = read_record(j, j->other, &other, err);
 	if (rc == 0)
-		rc = sg_replay(e->replayer, rec, &r, err);
-	if (rc < 0)
-		return rc;
-	*ret = sg_replay_json(rec, &r);
-	return *ret ? 0 : sg_error_nomem(err);
+		rc = ready(r, j, err);
+	if (rc == 0)
+		rc = sg_compare(r->replayer, j->rec, other, &o, &j->result, err);
+	return rc;
+}
+
+static int do_fork(struct replay_job *j, struct sg_replays *r, struct sg_error *err)
+{
+	(void)r;
+	return read_record(j, j->run_id, &j->rec, err);
+}
+
+static struct replay_job *take(struct sg_replays *r)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	while (!r->queue && !r->stop)
+		(void)pthread_cond_wait(&r->wake, &r->lock);
+	struct replay_job *j = r->stop ? NULL : r->queue;
+	if (j) {
+		r->queue = j->next;
+		if (!r->queue)
+			r->queue_tail = &r->queue;
+		r->n_queue--;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	return j;
+}
+
+static void finish(struct sg_replays *r, struct replay_job *j)
+{
+	int event_fd = j->engine->event_fd;
+	j->next = NULL;
+	(void)pthread_mutex_lock(&r->lock);
+	*r->done_tail = j;
+	r->done_tail = &j->next;
+	(void)pthread_mutex_unlock(&r->lock);
+	(void)eventfd_write(event_fd, 1);
+}
+
+static void *thread_main(void *arg)
+{
+	struct sg_replays *r = arg;
+	for (struct replay_job *j; (j = take(r));) {
+		if (!atomic_load(&j->forgotten))
+			j->status = j->work(j, r, &j->err);
+		finish(r, j);
+	}
+	return NULL;
+}
+
+static int start(struct sg_engine *e, struct sg_error *err)
+{
+	struct sg_replays *r = calloc(1, sizeof(*r));
+	sigset_t all, old;
+	if (!r)
+		return sg_error_nomem(err);
+	r->queue_tail = &r->queue;
+	r->done_tail = &r->done;
+	(void)pthread_mutex_init(&r->lock, NULL);
+	(void)pthread_cond_init(&r->wake, NULL);
+	e->replay_jobs = r;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(&r->thread, NULL, thread_main, r);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r->started = rc == 0;
+	if (rc == 0)
+		return 0;
+	sg_replays_stop(e);
+	return sg_error_errno(err, rc, "cannot start the replay thread");
+}
+
+/* ---- the loop ---- */
+
+static struct replay_job *make_job(
+	struct sg_engine *e, const char *run_id, const char *other, void *ctx, struct sg_error *err)
+{
+	if (!e->replay_jobs && start(e, err) < 0)
+		return NULL;
+	struct replay_job *j = calloc(1, sizeof(*j));
+	if (!j) {
+		(void)sg_error_nomem(err);
+		return NULL;
+	}
+	j->engine = e;
+	j->ctx = ctx;
+	(void)snprintf(j->run_id, sizeof(j->run_id), "%s", run_id);
+	(void)snprintf(j->other, sizeof(j->other), "%s", other);
+	j->all_next = e->replay_jobs->all;
+	j->all_prev = &e->replay_jobs->all;
+	if (j->all_next)
+		j->all_next->all_prev = &j->all_next;
+	e->replay_jobs->all = j;
+	return j;
+}
+
+/* Frees the job when it cannot be taken. */
+static int submit(struct replay_job *j, struct sg_error *err)
+{
+	struct sg_replays *r = j->engine->replay_jobs;
+	(void)pthread_mutex_lock(&r->lock);
+	bool full = r->n_queue >= SG_RUN_REPLAY_JOBS;
+	if (!full) {
+		*r->queue_tail = j;
+		r->queue_tail = &j->next;
+		r->n_queue++;
+		(void)pthread_cond_signal(&r->wake);
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	if (!full)
+		return 0;
+	free_job(j);
+	return sg_error_set(err, SG_EBUSY, "replays-waiting",
+		"%d replays, comparisons and forks wait already", SG_RUN_REPLAY_JOBS);
+}
+
+static void tell_result(struct replay_job *j, const struct sg_error *err)
+{
+	j->replayed(j->ctx, err ? NULL : j->result, err);
+}
+
+static void tell_fork(struct replay_job *j, const struct sg_error *err)
+{
+	struct sg_error why;
+	if (!err && sg_fork_enter(j->engine, sg_steal(j->rec), &j->fork, j->accepted, j->settled,
+			    j->ctx, j->handle, &why) < 0)
+		err = &why;
+	if (err && j->accepted)
+		j->accepted(j->ctx, NULL, err);
+}
+
+void sg_replays_drain(struct sg_engine *e)
+{
+	struct sg_replays *r = e->replay_jobs;
+	if (!r)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	struct replay_job *list = r->done;
+	r->done = NULL;
+	r->done_tail = &r->done;
+	(void)pthread_mutex_unlock(&r->lock);
+	while (list) {
+		struct replay_job *j = list;
+		list = j->next;
+		if (!atomic_load(&j->forgotten))
+			j->tell(j, j->status < 0 ? &j->err : NULL);
+		free_job(j);
+	}
+}
+
+void sg_replays_forget(struct sg_engine *e, const void *ctx)
+{
+	for (struct replay_job *j = e->replay_jobs ? e->replay_jobs->all : NULL; j; j = j->all_next)
+		if (j->ctx == ctx)
+			atomic_store(&j->forgotten, true);
+}
+
+static void drop(struct replay_job *j)
+{
+	struct sg_error err;
+	(void)sg_error_set(&err, SG_EBUSY, "stopping", "the engine is stopping");
+	j->tell(j, &err);
+	free_job(j);
+}
+
+void sg_replays_stop(struct sg_engine *e)
+{
+	struct sg_replays *r = e->replay_jobs;
+	if (!r)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	r->stop = true;
+	(void)pthread_cond_signal(&r->wake);
+	(void)pthread_mutex_unlock(&r->lock);
+	for (struct replay_job *j = r->all, *next; j; j = next) {
+		next = j->all_next;
+		if (atomic_exchange(&j->forgotten, true))
+			j->tell = NULL;
+	}
+	if (r->started)
+		(void)pthread_join(r->thread, NULL);
+	while (r->all)
+		if (r->all->tell)
+			drop(r->all);
+		else
+			free_job(r->all);
+	sg_replayer_destroy(r->replayer);
+	(void)pthread_cond_destroy(&r->wake);
+	(void)pthread_mutex_destroy(&r->lock);
+	free(r);
+	e->replay_jobs = NULL;
+}
+
+int sg_engine_replay(struct sg_engine *e, const char *run_id, sg_replay_callback done, void *ctx,
+	struct sg_error *err)
+{
+	struct replay_job *j = make_job(e, run_id, "", ctx, err);
+	if (!j)
+		return -err->code;
+	j->work = do_replay;
+	j->tell = tell_result;
+	j->replayed = done;
+	return submit(j, err);
+}
+
+int sg_engine_compare(struct sg_engine *e, const char *run_a, const char *run_b,
+	sg_replay_callback done, void *ctx, struct sg_error *err)
+{
+	struct replay_job *j = make_job(e, run_a, run_b, ctx, err);
+	if (!j)
+		return -err->code;
+	j->work = do_compare;
+	j->tell = tell_result;
+	j->replayed = done;
+	return submit(j, err);
+}
+
+int sg_engine_fork(struct sg_engine *e, const char *parent_id, const struct sg_fork_request *what,
+	sg_run_callback accepted, sg_run_callback settled, void *ctx,
+	struct sg_fork_handle *ret_handle, struct sg_error *err)
+{
+	int rc = sg_engine_check_room(e, err);
+	struct replay_job *j = rc < 0 ? NULL : make_job(e, parent_id, "", ctx, err);
+	if (!j)
+		return -err->code;
+	j->work = do_fork;
+	j->tell = tell_fork;
+	j->accepted = accepted;
+	j->settled = settled;
+	j->handle = ret_handle;
+	j->fork = *what;
+	j->fork.mutation = json_deep_copy(what->mutation);
+	j->fork.who = (struct sg_caller){
+		.actor = strdup(what->who.actor), .trigger_source = "counterfactual"};
+	if (!j->fork.mutation || !j->fork.who.actor) {
+		free_job(j);
+		return sg_error_nomem(err);
+	}
+	return submit(j, err);
 }

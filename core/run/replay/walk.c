@@ -590,11 +590,23 @@ static int check_same_graph(const struct level *parent, const struct level *l, s
 		"run %s has another graph than the run it was forked from", l->rec->row.run_id);
 }
 
-int64_t sg_walk_cpu_us(void)
+static int64_t cpu_us(void)
 {
 	struct timespec t;
 	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+void sg_walk_limit(struct walk *w, const struct sg_replayer *p)
+{
+	w->replayer = p;
+	w->until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
+}
+
+bool sg_walk_late(const struct walk *w)
+{
+	const _Atomic bool *stop = w->replayer->stop;
+	return (w->until_us && cpu_us() > w->until_us) || (stop && atomic_load(stop));
 }
 
 int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_recording *rec,
@@ -603,7 +615,7 @@ int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_r
 	json_auto_t *params = NULL;
 	struct sg_engine *bare = p->engine;
 	w->engine = bare;
-	w->until_us = p->limit_us ? sg_walk_cpu_us() + p->limit_us : 0;
+	sg_walk_limit(w, p);
 	int rc = stack(w, rec, err);
 	for (size_t i = 0; rc == 0 && i < w->n_levels; i++) {
 		const struct sg_recording *one = w->level[i].rec;
@@ -701,7 +713,7 @@ int sg_walk_run(struct walk *w, struct sg_error *err)
 			return rc;
 		sg_run_advance(r, 1);
 		stop = sg_walk_deliver(w);
-		if (!stop && w->until_us && sg_walk_cpu_us() > w->until_us)
+		if (!stop && sg_walk_late(w))
 			return too_long(w, err);
 	}
 	return 0;

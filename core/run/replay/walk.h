@@ -11,6 +11,7 @@
 struct sg_replayer {
 	struct sg_engine *engine; /* a bare one */
 	int64_t limit_us;	  /* of this thread's CPU, for one walk; 0 = none */
+	const _Atomic bool *stop; /* NULL = none */
 };
 
 /* One of the runs that a fork hangs on, the first is no fork. */
@@ -32,6 +33,7 @@ struct walk {
 	/* Items of one turn: checkpoints and events in order. Nonzero stops the walk. */
 	int (*seen)(void *ctx, const struct item *items, size_t n);
 	void *ctx;
+	const struct sg_replayer *replayer;
 	int64_t until_us; /* on this thread's CPU clock; 0 = no limit */
 };
 
@@ -59,7 +61,9 @@ int sg_walk_make_graph(struct sg_engine *e, const struct sg_recorded_graph *g,
 	struct prepared **ret, struct sg_error *err);
 /* What the engine gathered in one turn of w->run, given to w->seen, and emptied. */
 int sg_walk_deliver(struct walk *w);
-int64_t sg_walk_cpu_us(void);
+/* Starts the clock of p's limit; then: may the walk go on? */
+void sg_walk_limit(struct walk *w, const struct sg_replayer *p);
+bool sg_walk_late(const struct walk *w);
 
 /* The same graph with its pack in another version, which must be mounted in e; stored. */
 int sg_walk_prepare_with_pack(struct sg_engine *e, const struct sg_recording *rec,

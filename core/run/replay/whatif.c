@@ -201,11 +201,11 @@ static int walk(struct whatif *w, const struct sg_replayer *p, const struct sg_r
 	r->row.status = SG_RUN_RUNNING;
 	begin_row(w, &r->row, &rec->row);
 	rc = sg_run_seed(r, params, false, err);
-	int64_t until = p->limit_us ? sg_walk_cpu_us() + p->limit_us : 0;
+	sg_walk_limit(&w->walk, p);
 	for (int stop = 0; rc == 0 && !stop && r->phase == PHASE_READY;) {
 		sg_run_advance(r, 1);
 		stop = sg_walk_deliver(&w->walk);
-		if (until && sg_walk_cpu_us() > until)
+		if (sg_walk_late(&w->walk))
 			rc = sg_error_set(err, SG_ELIMIT, "replay-too-long",
 				"run '%s' took more than its time under the new pack",
 				rec->row.run_id);

@@ -1,5 +1,6 @@
 """Replay, forks and evidence files from outside: over HTTP at a running server and by the verbs."""
 import json
+import threading
 import time
 
 import pytest
@@ -164,18 +165,55 @@ def test_a_replay_is_identical_after_a_kill_and_a_restart(site):
     site.identical(waiting, site.get(f"/v1/runs/{waiting}").json()["steps"])
 
 
-def test_a_replay_that_would_hold_the_server_up_is_refused(site):
-    run = site.run("run:count", {"end": 299})
-    assert run["steps"] == 300, run
-    site.identical(run["run_id"], 300)
-    run = site.run("run:count", {"end": 300})
-    r = site.post(f"/v1/runs/{run['run_id']}/replay")
-    assert r.status == 422 and f"stargraph replay {run['run_id']}" in r.json()["detail"], r
-    assert "identical" in site.verb("replay", run["run_id"]).stdout
-    parent = site.run("run:count", {"end": 1000})["run_id"]
-    fork = site.forked(parent, 0, {"state_overrides": {"n": 999}})
-    assert fork["status"] == "done" and fork["steps"] < 5, fork
-    assert site.post(f"/v1/runs/{fork['run_id']}/replay").status == 422
+def test_a_long_replay_holds_nobody_up(site):
+    """Replays, comparisons and forks of long runs have a thread of their own."""
+    run = site.run("run:count", {"end": 8000}, wait=60)["run_id"]
+    answers, meanwhile = [], 0
+
+    def replay():
+        answers.append(site.post(f"/v1/runs/{run}/replay", timeout=60))
+
+    thread = threading.Thread(target=replay)
+    thread.start()
+    while not answers:
+        assert site.get("/v1/health").status == 200
+        meanwhile += not answers
+    thread.join()
+    assert meanwhile > 3, "nothing was answered while a replay was under way"
+    assert answers[0].status == 200 and answers[0].json()["identical"] is True, answers
+    assert answers[0].json()["steps"] == site.settled(run)["steps"] > 8000
+    fork = site.forked(run, 7000, {"state_overrides": {"n": 7999}})
+    assert fork["status"] == "done" and site.replayed(fork["run_id"])["identical"], fork
+
+
+def test_too_many_replays_at_once_are_503(site):
+    run = site.run("run:count", {"end": 1500}, wait=60)["run_id"]
+    statuses = []
+
+    def replay():
+        r = site.post(f"/v1/runs/{run}/replay", timeout=120)
+        statuses.append((r.status, r.headers.get("retry-after")))
+
+    threads = [threading.Thread(target=replay) for _ in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert {s for s, _ in statuses} == {200, 503}, statuses
+    assert all(later == "1" for s, later in statuses if s == 503), statuses
+    assert site.replayed(run)["identical"]
+
+
+def test_a_client_that_leaves_and_a_stop_break_a_replay_off(tmp_path):
+    with Site(tmp_path) as site:
+        run = site.run("run:count", {"end": 3000}, wait=60)["run_id"]
+        for _ in range(3):
+            with pytest.raises(OSError):
+                site.post(f"/v1/runs/{run}/replay", timeout=0.02)
+        assert site.replayed(run, timeout=60)["identical"]
+        with pytest.raises(OSError):
+            site.post(f"/v1/runs/{run}/replay", timeout=0.02)
+    assert "ERROR" not in site.stderr, site.stderr
 
 
 def test_a_replay_of_a_run_that_wrote_writes_nothing(tmp_path):
@@ -240,9 +278,12 @@ def test_an_answer_in_a_fork_is_told_apart(site):
 def test_a_second_fork_within_a_minute_is_429(tmp_path):
     with Site(tmp_path, forks=1) as site:
         parent = site.run("run:done", {"n": 3})["run_id"]
-        assert site.fork(parent, 1, {}).status == 202
+        for body in {"step": 99, "mutation": {}}, {"step": 1, "mutation": {"nope": 1}}:
+            assert site.post(f"/v1/runs/{parent}/counterfactual", body).status == 422
+        assert site.fork(parent, 1, {}).status == 202, "a refused fork used the minute up"
         r = site.fork(parent, 1, {})
         assert r.status == 429 and "limits.forks_per_minute" in r.json()["detail"], r
+        assert 50 <= int(r.headers["retry-after"]) <= 60, r.headers
         assert site.post(f"/v1/runs/{parent}/replay").status == 200
 
 
@@ -261,7 +302,22 @@ def test_a_fork_that_makes_no_sense_is_422(site, body):
     assert site.get("/v1/runs").json()["total"] == 1
 
 
+def test_a_diff_over_http_is_that_of_the_verb(site):
+    run = site.run("run:done", {"n": 3, "message": "x"})["run_id"]
+    fork = site.forked(run, 1, {"state_overrides": {"n": 9}})["run_id"]
+    r = site.get(f"/v1/runs/{run}/diff/{fork}")
+    assert r.status == 200 and r.json() == json.loads(site.verb("compare", run, fork, "--json").stdout), r
+    assert r.json()["first"]["axis"] == "mutation" and r.json()["route"]["b"]["decided_by"] == "up"
+    assert site.get(f"/v1/runs/{run}/diff").status == 404
+    assert site.get(f"/v1/runs/{run}/diff/{fork}/x").status == 404
+    assert site.post(f"/v1/runs/{run}/diff/{fork}").status == 405
+
+
 def test_a_fork_or_replay_of_no_run_is_404(site):
+    run = site.run("run:done", {"n": 3})["run_id"]
+    for path in f"{run}/diff/run-00000000-0000-0000-0000-000000000000", f"x/diff/{run}":
+        r = site.get(f"/v1/runs/{path}")
+        assert r.status == 404 and r.json()["detail"].startswith("run '"), r
     for verb in ("replay", "counterfactual"):
         for run_id in ("run-00000000-0000-0000-0000-000000000000", "x"):
             r = site.post(f"/v1/runs/{run_id}/{verb}",
@@ -278,6 +334,10 @@ def test_a_fork_of_what_one_may_not_see_is_404(tmp_path):
         assert site.fork(run_id, 1, {}, as_=ALICE).status == 403
         assert site.fork(run_id, 1, {}, as_=BOB).status == 404
         assert site.post(f"/v1/runs/{run_id}/replay", as_=BOB).status == 404
+        own = site.run("run:done", {"n": 3}, as_=ALICE)["run_id"]
+        for path in f"{run_id}/diff/{own}", f"{own}/diff/{run_id}":
+            assert site.get(f"/v1/runs/{path}", as_=BOB).status == 404
+            assert site.get(f"/v1/runs/{path}", as_=ALICE).json()["identical"]
         assert site.replayed(run_id, as_=ALICE)["identical"]
 
 

@@ -260,29 +260,38 @@ int sg_engine_pause(struct sg_engine *e, const char *run_id, const struct sg_cal
 	return change(e, run_id, SG_RUN_RUNNING, SG_RUN_PAUSED, done, ctx, err);
 }
 
-int sg_engine_replay(struct sg_engine *e, const char *run_id, json_t **ret, struct sg_error *err)
-{
-	(void)e;
-	(void)err;
-	*ret = json_pack("{s:s, s:b}", "run_id", run_id, "identical", 1);
-	return 0;
-}
-
-int sg_engine_fork(struct sg_engine *e, const char *parent_id, int64_t step, const json_t *mutation,
-	bool inherit_answers, const struct sg_caller *who, sg_run_callback accepted,
-	sg_run_callback settled, void *ctx, char ret_run_id[SG_RUN_ID_TEXT], char ret_cf_hash[65],
+int sg_engine_replay(struct sg_engine *e, const char *run_id, sg_replay_callback done, void *ctx,
 	struct sg_error *err)
 {
 	(void)e;
-	(void)step;
-	(void)mutation;
-	(void)inherit_answers;
-	(void)who;
+	(void)err;
+	json_t *result = json_pack("{s:s, s:b}", "run_id", run_id, "identical", 1);
+	done(ctx, result, NULL);
+	json_decref(result);
+	return 0;
+}
+
+int sg_engine_compare(struct sg_engine *e, const char *run_a, const char *run_b,
+	sg_replay_callback done, void *ctx, struct sg_error *err)
+{
+	(void)e;
+	(void)err;
+	json_t *result = json_pack("{s:s, s:s}", "a", run_a, "b", run_b);
+	done(ctx, result, NULL);
+	json_decref(result);
+	return 0;
+}
+
+int sg_engine_fork(struct sg_engine *e, const char *parent_id, const struct sg_fork_request *what,
+	sg_run_callback accepted, sg_run_callback settled, void *ctx,
+	struct sg_fork_handle *ret_handle, struct sg_error *err)
+{
+	(void)e;
+	(void)what;
 	(void)accepted;
 	(void)settled;
 	(void)ctx;
-	(void)ret_run_id;
-	(void)ret_cf_hash;
+	(void)ret_handle;
 	return sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", parent_id);
 }
 
@@ -311,6 +320,12 @@ int sg_engine_get(
 	*ret = (struct sg_run_view){.state = NULL, .path = json_array()};
 	copy_row(&e->runs[i], &ret->row);
 	return 0;
+}
+
+int sg_engine_get_row(
+	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err)
+{
+	return sg_engine_get(e, run_id, ret, err);
 }
 
 void sg_run_view_finish(struct sg_run_view *v)

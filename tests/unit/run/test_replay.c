@@ -215,10 +215,15 @@ static void fork_run(struct sg_engine *e, const char *id, int64_t step, const ch
 	struct sg_error err = {0};
 	json_t *m = json(mutation);
 	*s = (struct seen){0};
-	if (sg_engine_fork(e, id, step, m, inherit, &anna, NULL, on_run, s, fork, hash, &err) < 0)
+	struct sg_fork_handle h;
+	const struct sg_fork_request what = {
+		.step = step, .mutation = m, .inherit_answers = inherit, .who = anna};
+	if (sg_engine_fork(e, id, &what, NULL, on_run, s, &h, &err) < 0)
 		fail_msg("%s", err.text);
 	json_decref(m);
 	until_called(e, s);
+	memcpy(fork, h.run_id, SG_RUN_ID_TEXT);
+	memcpy(hash, h.cf_hash, 65);
 }
 
 static void expect_same_steps(const struct sg_recording *a, const struct sg_recording *b)
