@@ -91,8 +91,11 @@ void sg_buf_addc(struct sg_buf *b, char c)
 void sg_buf_addf(struct sg_buf *b, const char *fmt, ...)
 {
 	va_list ap;
+	if (b->failed)
+		return;
+	size_t room = b->cap - b->len; /* mostly enough: then formatted once */
 	va_start(ap, fmt);
-	int n = vsnprintf(NULL, 0, fmt, ap);
+	int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
 	va_end(ap);
 	if (n < 0) {
 		fail(b);
@@ -101,9 +104,11 @@ void sg_buf_addf(struct sg_buf *b, const char *fmt, ...)
 	char *p = sg_buf_reserve(b, (size_t)n);
 	if (!p)
 		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(p, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	if ((size_t)n >= room) {
+		va_start(ap, fmt);
+		(void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->len += (size_t)n;
 }
 
@@ -181,7 +186,9 @@ char *sg_buf_take(struct sg_buf *b)
 
 void sg_buf_add_json_member(struct sg_buf *b, const char *key, const char *value)
 {
-	sg_buf_addf(b, ",\"%s\":", key);
+	sg_buf_add(b, ",\"", 2);
+	sg_buf_adds(b, key);
+	sg_buf_add(b, "\":", 2);
 	if (value)
 		sg_buf_add_json_string(b, value, strlen(value));
 	else

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/json_read.h"
 
 #define SAFE_INTEGER 9007199254740991LL /* 2^53 - 1 */
 #define BIGINT_PREFIX "__stargraph_bigint__:"
@@ -53,11 +54,16 @@ static int depth_error(const char *text, const char *at, struct sg_error *err)
 
 static int parse(const char *text, size_t n, size_t flags, json_t **ret_value, struct sg_error *err)
 {
+	json_t *v = sg_json_read(text, n);
+	if (v) {
+		*ret_value = v;
+		return 0;
+	}
 	const char *deep = too_deep(text, n);
 	if (deep)
 		return depth_error(text, deep, err);
 	json_error_t je;
-	json_t *v = json_loadb(text, n, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+	v = json_loadb(text, n, flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
 	if (!v && json_error_code(&je) == json_error_out_of_memory)
 		return sg_error_nomem(err);
 	if (!v)

@@ -1,33 +1,37 @@
 /* Compression of checkpoint bodies: see body.h. */
 #include "checkpoint/body.h"
 
-#include <lz4.h>
 #include <stdlib.h>
 
 #include "checkpoint/record.h"
 
-static int compress_into(struct sg_span body, struct sg_span base, struct sg_buf *out, size_t most)
+/* 0: it does not fit into `most`. A delta works on a copy of the table (16 KiB), since making one
+ * costs several times that. */
+static int compress_into(
+	struct sg_span body, const LZ4_stream_t *dictionary, struct sg_buf *out, size_t most)
 {
 	LZ4_stream_t stream;
 	char *room = sg_buf_reserve(out, most);
 	if (!room)
 		return 0;
-	LZ4_initStream(&stream, sizeof(stream));
-	if (base.len)
-		(void)LZ4_loadDict(&stream, base.data, (int)base.len);
+	if (dictionary)
+		stream = *dictionary;
+	else
+		LZ4_initStream(&stream, sizeof(stream));
 	int n = LZ4_compress_fast_continue(&stream, body.data, room, (int)body.len, (int)most, 1);
 	if (n > 0)
 		out->len += (size_t)n;
 	return n;
 }
 
-enum sg_body_form sg_body_pack(struct sg_span body, struct sg_span base, struct sg_buf *out)
+enum sg_body_form sg_body_pack(
+	struct sg_span body, const LZ4_stream_t *dictionary, struct sg_buf *out)
 {
 	if (body.len >= SG_BODY_COMPRESS_MIN && body.len < SG_RECORD_MAX) {
-		if (base.len && body.len <= SG_BODY_DELTA_MAX &&
-			compress_into(body, base, out, body.len / 4) > 0)
+		if (dictionary && body.len <= SG_BODY_DELTA_MAX &&
+			compress_into(body, dictionary, out, body.len / 4) > 0)
 			return SG_BODY_DELTA;
-		if (compress_into(body, SG_SPAN(NULL, 0), out, body.len - body.len / 8) > 0)
+		if (compress_into(body, NULL, out, body.len - body.len / 8) > 0)
 			return SG_BODY_LZ4;
 	}
 	sg_buf_add(out, body.data, body.len);

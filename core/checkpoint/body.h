@@ -9,6 +9,8 @@
 #ifndef SG_CHECKPOINT_BODY_H
 #define SG_CHECKPOINT_BODY_H
 
+#include <lz4.h>
+
 #include "base/buf.h"
 #include "base/error.h"
 #include "store/store.h"
@@ -18,9 +20,11 @@ enum sg_body_form { SG_BODY_PLAIN, SG_BODY_LZ4, SG_BODY_DELTA };
 #define SG_BODY_COMPRESS_MIN 256U      /* shorter ones stay plain */
 #define SG_BODY_DELTA_MAX (60U * 1024) /* LZ4 looks back 64 KiB */
 
-/* The compressed form appended to out; base.len 0 = no dictionary. Returns the form used: a delta
- * only where it is at most a quarter of the text, else the step becomes a key step. */
-enum sg_body_form sg_body_pack(struct sg_span body, struct sg_span base, struct sg_buf *out);
+/* The compressed form appended to out; dictionary NULL = none, else LZ4's table of the key step's
+ * body, which is not changed. Returns the form used: a delta only where it is at most a quarter of
+ * the text, else the step becomes a key step. */
+enum sg_body_form sg_body_pack(
+	struct sg_span body, const LZ4_stream_t *dictionary, struct sg_buf *out);
 
 /* Exactly ret_len bytes and a NUL; caller frees. SG_ECORRUPT. */
 int sg_body_unpack(enum sg_body_form form, struct sg_span packed, struct sg_span base,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "checkpoint/body.h"
+#include "checkpoint/cache.h"
 #include "checkpoint/record.h"
 
 #define VERSION 1U
@@ -181,6 +182,34 @@ static uint64_t find_base(
 	return key_body(t, key - 1, run_id, ret_body, ret_len, NULL) < 0 ? NO_KEY : key;
 }
 
+/* The key step that c may lean on, in k: there already, or read from the store. False: none. */
+static bool take_base(struct sg_txn *t, const struct sg_checkpoint *c, struct sg_checkpoint_key *k)
+{
+	char *body = NULL;
+	size_t len = 0;
+	if (k->body && k->step == c->parent_step_idx && strcmp(k->run_id, c->run_id) == 0)
+		return true;
+	uint64_t key = find_base(t, c, &body, &len);
+	if (len > SG_BODY_DELTA_MAX || key == NO_KEY) {
+		free(body);
+		return false;
+	}
+	sg_checkpoint_key_set(k, c->run_id, c->parent_step_idx, key, body, len);
+	return true;
+}
+
+/* What the step after c leans on. */
+static void note_base(struct sg_checkpoint_key *k, const struct sg_checkpoint *c, uint64_t seq,
+	bool delta, struct sg_buf *body)
+{
+	size_t len = body->len;
+	if (delta)
+		k->step = c->step;
+	else
+		sg_checkpoint_key_set(k, c->run_id, c->step, seq + 1,
+			len <= SG_BODY_DELTA_MAX ? sg_buf_take(body) : NULL, len);
+}
+
 static void put_parts(const struct sg_checkpoint *c, struct sg_buf *rec, struct sg_buf *body)
 {
 	const char *parts[BODY_PARTS] = {
@@ -189,10 +218,15 @@ static void put_parts(const struct sg_checkpoint *c, struct sg_buf *rec, struct 
 		[BODY_RECORDED] = c->recorded,
 		[BODY_NEXT] = c->next_action,
 	};
+	size_t len[BODY_PARTS], sum = 0;
 	for (int i = 0; i < BODY_PARTS; i++) {
-		size_t n = parts[i] ? strlen(parts[i]) : 0;
-		sg_record_put_u64(rec, parts[i] ? n + 1 : 0);
-		sg_buf_add(body, parts[i], n);
+		len[i] = parts[i] ? strlen(parts[i]) : 0;
+		sum += len[i];
+	}
+	(void)sg_buf_reserve(body, sum);
+	for (int i = 0; i < BODY_PARTS; i++) {
+		sg_record_put_u64(rec, parts[i] ? len[i] + 1 : 0);
+		sg_buf_add(body, parts[i], len[i]);
 	}
 }
 
@@ -231,36 +265,40 @@ static int put_rest(struct sg_buf *rec, const struct sg_checkpoint *c, const str
 	return 0;
 }
 
-static int build(struct sg_txn *t, const struct sg_checkpoint *c, uint64_t seq, struct sg_buf *rec,
-	struct sg_span *ret, struct sg_error *err)
+static int build(struct sg_txn *t, struct sg_checkpoint_key *k, const struct sg_checkpoint *c,
+	uint64_t seq, struct sg_buf *rec, struct sg_span *ret, struct sg_error *err)
 {
 	sg_autobuf parts = SG_BUF_INIT(64), body = SG_BUF_INIT(SG_RECORD_MAX);
 	sg_autobuf packed = SG_BUF_INIT(SG_RECORD_MAX);
-	sg_autofree char *base = NULL;
-	size_t base_len = 0;
 	put_parts(c, &parts, &body);
-	uint64_t key = NO_KEY;
-	if (body.len >= DELTA_MIN && body.len <= SG_BODY_DELTA_MAX)
-		key = find_base(t, c, &base, &base_len);
-	if (base_len > SG_BODY_DELTA_MAX)
-		base_len = 0;
-	enum sg_body_form form =
-		sg_body_pack(SG_SPAN(body.data, body.len), SG_SPAN(base, base_len), &packed);
+	bool base = body.len >= DELTA_MIN && body.len <= SG_BODY_DELTA_MAX && take_base(t, c, k);
+	enum sg_body_form form = sg_body_pack(SG_SPAN(body.data, body.len),
+		base ? sg_checkpoint_key_dictionary(k) : NULL, &packed);
 	uint8_t key_bytes[8];
 	sg_be64(seq, key_bytes);
 	sg_record_begin(rec, SG_TABLE_STEP, SG_SPAN(key_bytes, sizeof(key_bytes)));
 	sg_record_put_u64(rec, VERSION);
-	sg_record_put_u64(rec, form == SG_BODY_DELTA ? key : NO_KEY);
+	sg_record_put_u64(rec, form == SG_BODY_DELTA ? k->key : NO_KEY);
 	rec->failed |= body.failed;
 	int r = put_rest(rec, c, &parts, form, &packed, err);
+	if (r == 0)
+		note_base(k, c, seq, form == SG_BODY_DELTA, &body);
 	return r < 0 ? r : sg_record_seal(rec, ret, err);
 }
 
-int sg_checkpoint_put(struct sg_txn *t, const struct sg_checkpoint *c, struct sg_error *err)
+static int put_record(struct sg_txn *t, struct sg_checkpoint_key *k, const struct sg_checkpoint *c,
+	uint64_t seq, struct sg_span at, struct sg_error *err)
 {
 	sg_autobuf rec = SG_BUF_INIT(SG_RECORD_MAX);
-	struct index_key k;
 	struct sg_span value;
+	int r = build(t, k, c, seq, &rec, &value, err);
+	return r < 0 ? r : sg_txn_put(t, SG_TABLE_STEP, at, value, true, err);
+}
+
+int sg_checkpoint_put(struct sg_txn *t, struct sg_checkpoint_cache *cache,
+	const struct sg_checkpoint *c, struct sg_error *err)
+{
+	struct index_key k;
 	uint64_t seq;
 	uint8_t seq_bytes[8];
 	int r = make_key(c->run_id, c->step, c->branch_id, &k, err);
@@ -269,15 +307,18 @@ int sg_checkpoint_put(struct sg_txn *t, const struct sg_checkpoint *c, struct sg
 	if (r < 0)
 		return r;
 	sg_be64(seq, seq_bytes);
-	r = sg_txn_put_new(
-		t, SG_TABLE_STEP_INDEX, SG_SPAN(k.bytes, k.len), SG_SPAN(seq_bytes, 8), err);
+	struct sg_span at = SG_SPAN(seq_bytes, sizeof(seq_bytes));
+	r = sg_txn_put_new(t, SG_TABLE_STEP_INDEX, SG_SPAN(k.bytes, k.len), at, err);
 	if (r > 0)
 		return sg_error_set(err, SG_ECONFLICT, NULL,
 			"checkpoint %s step %lld exists already", c->run_id, (long long)c->step);
-	if (r == 0)
-		r = build(t, c, seq, &rec, &value, err);
-	if (r == 0)
-		r = sg_txn_put(t, SG_TABLE_STEP, SG_SPAN(seq_bytes, 8), value, true, err);
+	if (r < 0)
+		return r;
+	struct sg_checkpoint_key own = {0}, *kept = &own;
+	if (cache && !c->branch_id)
+		kept = sg_checkpoint_key_of(cache, c->run_id);
+	r = put_record(t, kept, c, seq, at, err);
+	sg_checkpoint_key_set(&own, "", 0, 0, NULL, 0);
 	return r;
 }
 

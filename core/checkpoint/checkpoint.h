@@ -67,7 +67,15 @@ struct sg_run_row {
 };
 void sg_run_row_finish(struct sg_run_row *r);
 
-int sg_checkpoint_put(struct sg_txn *t, const struct sg_checkpoint *c, struct sg_error *err);
+/* What sg_checkpoint_put may remember from one step to the next; of one thread. NULL when out of
+ * memory. To be cleared when a transaction that it was used in is not committed. */
+struct sg_checkpoint_cache;
+struct sg_checkpoint_cache *sg_checkpoint_cache_create(void);
+void sg_checkpoint_cache_clear(struct sg_checkpoint_cache *c);
+void sg_checkpoint_cache_destroy(struct sg_checkpoint_cache *c);
+/* cache may be NULL: slower, the same bytes. */
+int sg_checkpoint_put(struct sg_txn *t, struct sg_checkpoint_cache *cache,
+	const struct sg_checkpoint *c, struct sg_error *err);
 /* step -1 = latest of the main branch. Positive outcome 1: none. */
 int sg_checkpoint_get(struct sg_txn *t, const char *run_id, int64_t step, struct sg_checkpoint *ret,
 	struct sg_error *err);

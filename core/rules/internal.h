@@ -133,7 +133,8 @@ struct sg_rules {
 	bool dirty;	     /* an error or halt: rebuild before the next step */
 	struct sg_buf said;  /* what CLIPS printed as errors */
 	int64_t deadline_us; /* of the step */
-	int64_t cpu_from_us; /* of this thread, when the step began */
+	/* This thread's processor time at one moment, that moment, and how long before the step. */
+	int64_t cpu_read_us, cpu_read_at_us, cpu_since_us;
 	long memory_base;    /* bytes of the prepared environment */
 	struct sg_provenance provenance;
 	struct sg_buf facts;	  /* of the last step, as JSON */

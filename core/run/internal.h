@@ -296,6 +296,7 @@ struct writer {
 	/* the writer's own */
 	struct sg_store *store;
 	struct sg_audit *audit;
+	struct sg_checkpoint_cache *cache;
 	int64_t checkpoint_after_us; /* after a failed idle checkpoint: not before then */
 	int event_fd;
 };

@@ -95,8 +95,13 @@ static int put_transition(struct step *s)
 	struct sg_buf *b = &e->scratch;
 	const char *from = sg_frame_path(&r->f, s->node_id);
 	sg_buf_reset(b);
-	sg_buf_adds(b, head);
-	sg_buf_addf(b, "%064d\",\"from_node\":", 0);
+	sg_buf_add(b, head, sizeof(head) - 1);
+	char *digest = sg_buf_reserve(b, SG_SHA256_HEX - 1); /* the writer's to fill in */
+	if (digest) {
+		memset(digest, '0', SG_SHA256_HEX - 1);
+		b->len += SG_SHA256_HEX - 1;
+	}
+	sg_buf_adds(b, "\",\"from_node\":");
 	sg_buf_add_json_string(b, from, strlen(from));
 	sg_buf_adds(b, ",\"reason\":");
 	sg_buf_add_json_string(b, s->reason, strlen(s->reason));

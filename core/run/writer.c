@@ -96,7 +96,7 @@ static int write_item(struct writer *w, struct sg_txn *t, struct item *i, struct
 			sg_checkpoint_digest(&i->checkpoint.c, hex);
 			memcpy(i->checkpoint.digest, hex, SG_SHA256_HEX - 1);
 		}
-		return sg_checkpoint_put(t, &i->checkpoint.c, err);
+		return sg_checkpoint_put(t, w->cache, &i->checkpoint.c, err);
 	case ITEM_EVENT:
 		i->seq = sg_audit_next(w->audit);
 		return sg_audit_put(w->audit, t, &i->event, err);
@@ -163,8 +163,10 @@ static int commit(struct writer *w, struct batch *group, struct sg_error *err)
 		sg_txn_abort(t);
 	else
 		r = sg_txn_commit(t, err);
-	if (r < 0)
+	if (r < 0) {
 		sg_audit_rollback(w->audit);
+		sg_checkpoint_cache_clear(w->cache);
+	}
 	return r;
 }
 
@@ -287,6 +289,8 @@ int sg_writer_start(struct writer *w, struct sg_error *err)
 {
 	w->queue_tail = &w->queue;
 	w->done_tail = &w->done;
+	if (!(w->cache = sg_checkpoint_cache_create()))
+		return sg_error_nomem(err);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->wake, NULL);
 	sigset_t all, old;
@@ -294,8 +298,10 @@ int sg_writer_start(struct writer *w, struct sg_error *err)
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	int r = pthread_create(&w->thread, NULL, writer_main, w);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
+	if (r != 0) {
+		sg_checkpoint_cache_destroy(w->cache);
 		return sg_error_errno(err, r, "cannot start the writer thread");
+	}
 	w->started = true;
 	return 0;
 }
@@ -311,6 +317,7 @@ void sg_writer_stop(struct writer *w)
 	(void)pthread_join(w->thread, NULL);
 	(void)pthread_cond_destroy(&w->wake);
 	(void)pthread_mutex_destroy(&w->lock);
+	sg_checkpoint_cache_destroy(w->cache);
 	w->started = false;
 }
 

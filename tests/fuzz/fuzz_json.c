@@ -1,10 +1,12 @@
-/* JSON: whatever parses can be printed, reads back equal, and keeps its canonical form. */
+/* JSON: whatever parses can be printed, reads back equal, and keeps its canonical form. What the
+ * fast reader is sure of is what Jansson reads. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/json_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,8 +16,18 @@ static void must(int ok)
 		abort();
 }
 
+static void compare_readers(const char *text, size_t n)
+{
+	json_auto_t *fast = sg_json_read(text, n);
+	if (!fast)
+		return;
+	json_auto_t *slow = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+	must(slow && json_equal(fast, slow));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	compare_readers((const char *)data, size);
 	struct sg_error err;
 	json_t *v = NULL;
 	if (sg_json_parse((const char *)data, size, &v, &err) < 0)

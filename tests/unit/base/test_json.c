@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/json_read.h"
 
 static json_t *parse(const char *text)
 {
@@ -328,6 +329,53 @@ static void parser_bounds_nesting(void **state)
 	assert_int_equal(sg_json_parse(b.data, b.len, &v, NULL), 0);
 }
 
+/* The fast reader takes what it is sure of and never differs from Jansson: on every text below, and
+ * on each with any one byte replaced. */
+static void the_fast_reader_agrees_with_jansson(void **state)
+{
+	static const char *const texts[] = {
+		"{\"graph_id\":\"run:five\",\"params\":{\"kind\":\"a\",\"score\""
+		":0.9,\"count\":-1}}",
+		"[1, 2.5e-3,-0, -0.0, 1E9,123456789012345678, 0]", "\"a\\n\\t\\\"\\/\\\\ b\"",
+		" {\"k\":[true,false,null,{}],\"\":[[],\"\"]} ",
+		"{\"gr\xc3\xbc\xc3\x9f\":\"\xe2\x82\xac\"}", "{\"a\":1,\"a\":2}", "\"\\u00e9\"",
+		"12345678901234567890", "[1,]", "01", "1.", "tru"};
+	static const char bytes[] = "\"\\{}[],:0-.eE \n\x01\x7f\x80\xc3\xff";
+	(void)state;
+	size_t sure = 0;
+	for (size_t i = 0; i < SG_ARRAY_LEN(texts); i++) {
+		size_t n = strlen(texts[i]);
+		for (size_t at = 0; at <= n; at++) {
+			for (size_t b = 0; b < sizeof(bytes); b++) { /* the last one is NUL */
+				char text[256];
+				memcpy(text, texts[i], n + 1);
+				text[at] = at == n ? '\0' : bytes[b];
+				json_auto_t *fast = sg_json_read(text, n);
+				json_auto_t *slow = json_loadb(
+					text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+				sure += fast != NULL;
+				assert_true(!fast || (slow && json_equal(fast, slow)));
+			}
+		}
+	}
+	assert_true(sure > 100);
+}
+
+static void the_fast_reader_takes_what_clients_send(void **state)
+{
+	static const char *const sure[] = {
+		"{\"a\":[1,2.5,\"x\\ny\",true,null]}", "\"\xc3\xbc\"", "0"};
+	static const char *const unsure[] = {
+		"", "\"\\u00fc\"", "{\"a\":1,\"a\":1}", "\"\xff\"", "1e999"};
+	(void)state;
+	for (size_t i = 0; i < SG_ARRAY_LEN(sure); i++) {
+		json_auto_t *v = sg_json_read(sure[i], strlen(sure[i]));
+		assert_non_null(v);
+	}
+	for (size_t i = 0; i < SG_ARRAY_LEN(unsure); i++)
+		assert_null(sg_json_read(unsure[i], strlen(unsure[i])));
+}
+
 static void pointers_follow_rfc6901(void **state)
 {
 	(void)state;
@@ -383,6 +431,8 @@ int main(void)
 		cmocka_unit_test(hash_is_sha256_of_the_canonical_form),
 		cmocka_unit_test(parser_refuses_hostile_text),
 		cmocka_unit_test(parser_bounds_nesting),
+		cmocka_unit_test(the_fast_reader_agrees_with_jansson),
+		cmocka_unit_test(the_fast_reader_takes_what_clients_send),
 		cmocka_unit_test(pointers_follow_rfc6901),
 		cmocka_unit_test(canonical_is_fast_enough_for_the_step_loop),
 	};

@@ -57,7 +57,7 @@ static struct sg_checkpoint make(int64_t step, char *state)
 static void put_ok(struct sg_txn *t, const struct sg_checkpoint *c)
 {
 	struct sg_error err = {0};
-	if (sg_checkpoint_put(t, c, &err) < 0)
+	if (sg_checkpoint_put(t, NULL, c, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -131,6 +131,66 @@ static void a_large_state_that_hardly_changes_is_stored_small(void **state)
 	sg_store_close(s);
 }
 
+/* A run's texts of changing sizes, so that key steps, deltas and plain records follow each other.
+ */
+static void put_mixed(struct sg_txn *t, struct sg_checkpoint_cache *cache, const char *run_id,
+	int64_t step, struct sg_error *err)
+{
+	static const size_t sizes[] = {8192, 8192, 8300, 40, 600, 59000, 59100, 70000, 70010, 900};
+	size_t n = sizes[(size_t)step % SG_ARRAY_LEN(sizes)];
+	sg_autofree char *state = make_state(n, step % 3 == 2 ? 1000 + step : step);
+	struct sg_checkpoint c = make(step, state);
+	(void)snprintf(c.run_id, sizeof(c.run_id), "%s", run_id);
+	if (sg_checkpoint_put(t, cache, &c, err) < 0)
+		fail_msg("%s", err->text);
+}
+
+/* With a cache, without, and with one that is cleared now and then: the same bytes. */
+static void a_cache_changes_no_byte(void **state)
+{
+	enum { RUNS = 40, STEPS = 12 };
+	struct sg_checkpoint_cache *cache = sg_checkpoint_cache_create();
+	char *dirs[3];
+	struct sg_store *s[3];
+	struct sg_txn *t[3];
+	struct sg_error err = {0};
+	assert_non_null(cache);
+	for (int k = 0; k < 3; k++) {
+		char name[16];
+		(void)snprintf(name, sizeof(name), "s%d", k);
+		dirs[k] = tmp_path(*state, name);
+		assert_int_equal(mkdir(dirs[k], 0700), 0);
+		s[k] = open_at(dirs[k]);
+		t[k] = begin(s[k], true);
+		for (int64_t i = 0; i < RUNS * STEPS; i++) {
+			char run_id[SG_RUN_ID_TEXT];
+			(void)snprintf(run_id, sizeof(run_id), "run-%d", (int)(i % RUNS));
+			if (k == 2 && i % 7 == 0)
+				sg_checkpoint_cache_clear(cache);
+			put_mixed(t[k], k ? cache : NULL, run_id, i / RUNS, &err);
+		}
+		sg_checkpoint_cache_clear(cache);
+	}
+	for (uint64_t seq = 0; seq < RUNS * STEPS; seq++) {
+		uint8_t key[8];
+		struct sg_span v[3];
+		sg_be64(seq, key);
+		for (int k = 0; k < 3; k++)
+			assert_int_equal(
+				sg_txn_get(t[k], SG_TABLE_STEP, SG_SPAN(key, 8), &v[k], NULL), 0);
+		for (int k = 1; k < 3; k++) {
+			assert_int_equal(v[0].len, v[k].len);
+			assert_memory_equal(v[0].data, v[k].data, v[0].len);
+		}
+	}
+	for (int k = 0; k < 3; k++) {
+		sg_txn_abort(t[k]);
+		sg_store_close(s[k]);
+		free(dirs[k]);
+	}
+	sg_checkpoint_cache_destroy(cache);
+}
+
 static void the_latest_is_the_last_step_of_the_main_branch(void **state)
 {
 	struct sg_store *s = open_at(*state);
@@ -187,7 +247,7 @@ static void a_step_is_written_once(void **state)
 	struct sg_txn *t = begin(s, true);
 	sg_autofree char *text = make_state(50, 0);
 	struct sg_checkpoint c = make(0, text);
-	assert_int_equal(sg_checkpoint_put(t, &c, NULL), -SG_ECONFLICT);
+	assert_int_equal(sg_checkpoint_put(t, NULL, &c, NULL), -SG_ECONFLICT);
 	sg_txn_abort(t);
 	sg_store_close(s);
 }
@@ -199,13 +259,13 @@ static void impossible_fields_are_errors(void **state)
 	sg_autofree char *text = make_state(50, 0);
 	struct sg_checkpoint c = make(0, text);
 	c.step = -1;
-	assert_int_equal(sg_checkpoint_put(t, &c, NULL), -SG_EINVALID);
+	assert_int_equal(sg_checkpoint_put(t, NULL, &c, NULL), -SG_EINVALID);
 	c = make(0, text);
 	c.run_id[0] = '\0';
-	assert_int_equal(sg_checkpoint_put(t, &c, NULL), -SG_EINVALID);
+	assert_int_equal(sg_checkpoint_put(t, NULL, &c, NULL), -SG_EINVALID);
 	c = make(0, text);
 	c.graph_hash[5] = 'x';
-	assert_int_equal(sg_checkpoint_put(t, &c, NULL), -SG_EINVALID);
+	assert_int_equal(sg_checkpoint_put(t, NULL, &c, NULL), -SG_EINVALID);
 	sg_txn_abort(t);
 	sg_store_close(s);
 }
@@ -281,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_size_is_read_back),
 		T(a_large_state_that_hardly_changes_is_stored_small),
+		T(a_cache_changes_no_byte),
 		T(the_latest_is_the_last_step_of_the_main_branch),
 		T(each_walks_in_order_and_stops_when_told),
 		T(a_step_is_written_once),
