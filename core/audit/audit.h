@@ -19,6 +19,7 @@
 #include "store/store.h"
 
 #define SG_AUDIT_PATH_MAX 4096
+#define SG_AUDIT_START_BYTES (4U << 20) /* of the log's end, compared before it is used */
 
 struct sg_audit; /* owned by the writer thread: chain state and the one descriptor */
 
@@ -36,9 +37,15 @@ struct sg_audit_event {
 /* Opens (creating genesis when both sides are empty) and reconciles file and head: a file that is
  * behind is completed from the store, with an audited record; a torn last line that is a prefix of
  * the store's record counts as behind; anything else: SG_EREFUSED naming the line and what to do.
- * *ret_repaired = lines re-appended. */
+ * *ret_repaired = lines re-appended. Of a log longer than SG_AUDIT_START_BYTES only so much of its
+ * end is looked at; the rest is sg_audit_compare_some's. */
 int sg_audit_open(struct sg_audit **ret, struct sg_store *s, const char *path, size_t *ret_repaired,
 	struct sg_error *err);
+/* Compares the next megabyte of what sg_audit_open left. Positive outcome 1: there is more. A line
+ * that differs: SG_EREFUSED as there; nothing may be written any more. Until all is compared no new
+ * file is begun. */
+int sg_audit_compare_some(struct sg_audit *a, struct sg_error *err);
+bool sg_audit_compared(const struct sg_audit *a);
 void sg_audit_close(struct sg_audit *a);
 
 /* What the [audit] section of the configuration may say; texts borrowed from it. */

@@ -44,6 +44,11 @@ struct sg_audit {
 	int64_t unsigned_since_us; /* monotonic: first line after the last checkpoint; 0 = none */
 	int64_t file_since_us;	   /* UTC: first line of the current file */
 	json_t *redact;
+	/* Lines of the current file that are not compared with the store yet: reconcile.c. */
+	struct {
+		uint64_t seq, end;	     /* equal: none */
+		uint64_t offset, end_offset; /* where these two begin */
+	} older;
 };
 
 /* One line, without newline, into out (reset first). prev: hash of the line before. */
@@ -101,7 +106,7 @@ int sg_audit_head_put(
 /* How the head names the log: by its last part when it lies beside the store, so that a state
  * directory may be moved or copied whole; else by its absolute path. Caller frees. */
 int sg_audit_head_name(struct sg_store *s, const char *path, char **ret, struct sg_error *err);
-/* Compares the file with the store line by line and completes it; see sg_audit_open. */
+/* Compares the end of the file with the store line by line and completes it; see sg_audit_open. */
 int sg_audit_reconcile(struct sg_audit *a, size_t *ret_repaired, struct sg_error *err);
 
 #endif

@@ -33,6 +33,8 @@ bool sg_audit_rotate_due(const struct sg_audit *a)
 {
 	if (a->now.next - a->now.first < 2)
 		return false; /* never a file of nothing but its own first line */
+	if (!sg_audit_compared(a))
+		return false;
 	if (a->rotate_bytes && a->now.offset >= (uint64_t)a->rotate_bytes)
 		return true;
 	return a->rotate_us && sg_clock_utc_us() - a->file_since_us >= a->rotate_us;

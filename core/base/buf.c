@@ -67,7 +67,7 @@ char *sg_buf_reserve(struct sg_buf *b, size_t n)
 	return b->data + b->len;
 }
 
-void sg_buf_add(struct sg_buf *b, const void *data, size_t n)
+void sg_buf_add_growing(struct sg_buf *b, const void *data, size_t n)
 {
 	char *p = sg_buf_reserve(b, n);
 	if (!p)
@@ -76,16 +76,6 @@ void sg_buf_add(struct sg_buf *b, const void *data, size_t n)
 		memcpy(p, data, n);
 	b->len += n;
 	b->data[b->len] = '\0';
-}
-
-void sg_buf_adds(struct sg_buf *b, const char *s)
-{
-	sg_buf_add(b, s, strlen(s));
-}
-
-void sg_buf_addc(struct sg_buf *b, char c)
-{
-	sg_buf_add(b, &c, 1);
 }
 
 void sg_buf_addf(struct sg_buf *b, const char *fmt, ...)

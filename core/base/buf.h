@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct sg_buf {
 	char *data;   /* owned; NULL while empty */
@@ -23,9 +24,27 @@ struct sg_buf {
 
 void sg_buf_finish(struct sg_buf *b); /* frees; b may be all zero */
 void sg_buf_reset(struct sg_buf *b);  /* len = 0, keeps the memory, clears failed */
-void sg_buf_add(struct sg_buf *b, const void *data, size_t n);
-void sg_buf_adds(struct sg_buf *b, const char *s);
-void sg_buf_addc(struct sg_buf *b, char c);
+/* sg_buf_add where there is no room left. */
+void sg_buf_add_growing(struct sg_buf *b, const void *data, size_t n);
+/* Inline: lines and facts are made of thousands of short pieces. */
+static inline void sg_buf_add(struct sg_buf *b, const void *data, size_t n)
+{
+	if (n == 0 || b->cap - b->len <= n || n > b->limit - b->len) {
+		sg_buf_add_growing(b, data, n);
+		return;
+	}
+	memcpy(b->data + b->len, data, n);
+	b->len += n;
+	b->data[b->len] = '\0';
+}
+static inline void sg_buf_adds(struct sg_buf *b, const char *s)
+{
+	sg_buf_add(b, s, strlen(s));
+}
+static inline void sg_buf_addc(struct sg_buf *b, char c)
+{
+	sg_buf_add(b, &c, 1);
+}
 void sg_buf_addf(struct sg_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes, minimal escapes as RFC 8785 3.2.2.2 asks (\b \t \n \f \r \" \\
  * \u00xx); s must be valid UTF-8. */

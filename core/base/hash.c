@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,7 +12,7 @@
 #include "base/cleanup.h"
 
 struct sg_sha256 {
-	EVP_MD_CTX *ctx;
+	SHA256_CTX ctx;
 };
 
 /* Without SHA-256 nothing here can be trusted; there is no error to hand back that helps. */
@@ -56,32 +55,24 @@ struct sg_sha256 *sg_sha256_create(void)
 	struct sg_sha256 *h = calloc(1, sizeof(*h));
 	if (!h)
 		return NULL;
-	h->ctx = EVP_MD_CTX_new();
-	if (!h->ctx) {
-		free(h);
-		return NULL;
-	}
-	must(EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL));
+	must(SHA256_Init(&h->ctx));
 	return h;
 }
 
 void sg_sha256_update(struct sg_sha256 *h, const void *data, size_t n)
 {
 	if (n)
-		must(EVP_DigestUpdate(h->ctx, data, n));
+		must(SHA256_Update(&h->ctx, data, n));
 }
 
 void sg_sha256_final(struct sg_sha256 *h, uint8_t ret_digest[SG_SHA256_BYTES])
 {
-	must(EVP_DigestFinal_ex(h->ctx, ret_digest, NULL));
-	must(EVP_DigestInit_ex(h->ctx, EVP_sha256(), NULL));
+	must(SHA256_Final(ret_digest, &h->ctx));
+	must(SHA256_Init(&h->ctx));
 }
 
 void sg_sha256_destroy(struct sg_sha256 *h)
 {
-	if (!h)
-		return;
-	EVP_MD_CTX_free(h->ctx);
 	free(h);
 }
 

@@ -135,7 +135,7 @@ struct sg_rules {
 	int64_t deadline_us; /* of the step */
 	/* This thread's processor time at one moment, that moment, and how long before the step. */
 	int64_t cpu_read_us, cpu_read_at_us, cpu_since_us;
-	long memory_base;    /* bytes of the prepared environment */
+	long memory_base; /* bytes of the prepared environment */
 	struct sg_provenance provenance;
 	struct sg_buf facts;	  /* of the last step, as JSON */
 	struct sg_error *failure; /* where the sandbox's own functions report, during a step */

@@ -298,6 +298,8 @@ struct writer {
 	struct sg_audit *audit;
 	struct sg_checkpoint_cache *cache;
 	int64_t checkpoint_after_us; /* after a failed idle checkpoint: not before then */
+	int failed;		     /* a negative code, for ever, and why */
+	struct sg_error failure;
 	int event_fd;
 };
 

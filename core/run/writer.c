@@ -211,11 +211,45 @@ static int64_t until_checkpoint(const struct writer *w)
 	return due == INT64_MAX ? due : due - sg_clock_monotonic_us();
 }
 
+static void report(struct writer *w, struct batch *group)
+{
+	struct batch *last = group;
+	for (struct batch *b = group; b; b = b->next) {
+		b->status = w->failed;
+		if (w->failed < 0)
+			b->err = w->failure;
+		last = b;
+	}
+	(void)pthread_mutex_lock(&w->lock);
+	*w->done_tail = group;
+	w->done_tail = &last->next;
+	(void)pthread_mutex_unlock(&w->lock);
+	(void)eventfd_write(w->event_fd, 1);
+}
+
+/* What a start left to be compared of a long log. A line that differs ends the engine as a failed
+ * write does; an empty batch tells it. */
+static void compare_log(struct writer *w)
+{
+	if (w->failed || sg_audit_compare_some(w->audit, &w->failure) >= 0)
+		return;
+	w->failed = -w->failure.code;
+	struct batch *b = calloc(1, sizeof(*b));
+	if (b)
+		report(w, b);
+}
+
 /* With the lock held; returns with it held, after a signal or when the checkpoint is due. */
 static void wait_for_work(struct writer *w)
 {
 	int64_t us = until_checkpoint(w);
 	struct timespec until;
+	if (!w->failed && !sg_audit_compared(w->audit)) {
+		(void)pthread_mutex_unlock(&w->lock);
+		compare_log(w);
+		(void)pthread_mutex_lock(&w->lock);
+		return;
+	}
 	if (us == INT64_MAX) {
 		(void)pthread_cond_wait(&w->wake, &w->lock);
 		return;
@@ -250,37 +284,20 @@ static struct batch *take(struct writer *w)
 	return group;
 }
 
-static void report(struct writer *w, struct batch *group, int status, const struct sg_error *err)
-{
-	struct batch *last = group;
-	for (struct batch *b = group; b; b = b->next) {
-		b->status = status;
-		if (status < 0)
-			b->err = *err;
-		last = b;
-	}
-	(void)pthread_mutex_lock(&w->lock);
-	*w->done_tail = group;
-	w->done_tail = &last->next;
-	(void)pthread_mutex_unlock(&w->lock);
-	(void)eventfd_write(w->event_fd, 1);
-}
-
 static void *writer_main(void *arg)
 {
 	struct writer *w = arg;
 	struct batch *group;
-	int failed = 0;
-	struct sg_error err = {0};
 	while ((group = take(w))) {
 		int64_t from = sg_clock_monotonic_us();
-		if (!failed)
-			failed = write_group(w, group, &err);
+		if (!w->failed)
+			w->failed = write_group(w, group, &w->failure);
 		atomic_store(&w->commit_us, sg_clock_monotonic_us() - from);
-		report(w, group, failed, &err);
+		report(w, group);
+		compare_log(w);
 	}
 	/* What was decided is durable already; without this it is only not signed yet. */
-	if (!failed)
+	if (!w->failed)
 		(void)sg_audit_checkpoint(w->audit, NULL);
 	return NULL;
 }

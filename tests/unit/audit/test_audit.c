@@ -191,6 +191,54 @@ static void a_changed_file_is_refused_and_the_line_named(void **state)
 	log_close(&l);
 }
 
+static int compare_rest(struct log *l, struct sg_error *err)
+{
+	int r;
+	while ((r = sg_audit_compare_some(l->audit, err)) > 0)
+		;
+	return r;
+}
+
+/* Of a long log only the end is compared at the start, the rest afterwards. */
+static void a_long_log_is_compared_while_it_is_used(void **state)
+{
+	enum { LINES = 20000 };
+	struct log l;
+	log_open(&l, *state);
+	log_add(&l, LINES, true);
+	char path[256];
+	memcpy(path, l.path, sizeof(path));
+	log_close(&l);
+	size_t n;
+	sg_autofree char *text = log_read(path, &n);
+	assert_true(n > SG_AUDIT_START_BYTES + (1U << 20));
+	log_open(&l, *state);
+	assert_false(sg_audit_compared(l.audit));
+	log_add(&l, 3, true);
+	assert_int_equal(compare_rest(&l, &l.err), 0);
+	assert_true(sg_audit_compared(l.audit));
+	log_close(&l);
+	sg_autofree char *now = log_read(path, &n);
+	strstr(now, "{\"seq\":2,")[200] ^= 1;
+	tmp_write(path, now, n);
+	log_open(&l, *state);
+	struct sg_error err = {0};
+	assert_int_equal(compare_rest(&l, &err), -SG_EREFUSED);
+	assert_string_equal(err.kind, "audit-mismatch");
+	assert_non_null(strstr(err.text, "line 3 (sequence 2)"));
+	log_close(&l);
+	strstr(now, "{\"seq\":2,")[200] ^= 1;
+	/* Behind by more than what is looked at: all of it is, and completed. */
+	tmp_write(path, now, 1000);
+	log_open(&l, *state);
+	assert_true(sg_audit_compared(l.audit));
+	log_close(&l);
+	size_t completed;
+	sg_autofree char *after = log_read(path, &completed);
+	assert_true(completed > n);
+	assert_memory_equal(after, now, n);
+}
+
 static void another_directorys_log_is_refused(void **state)
 {
 	sg_autofree char *path = tmp_path(*state, "audit.jsonl");
@@ -279,6 +327,7 @@ int main(void)
 		T(a_rolled_back_batch_leaves_no_trace),
 		T(a_file_that_is_behind_is_completed),
 		T(a_changed_file_is_refused_and_the_line_named),
+		T(a_long_log_is_compared_while_it_is_used),
 		T(another_directorys_log_is_refused),
 		T(an_exposed_linked_or_special_file_is_refused),
 		T(a_file_replaced_linked_or_written_while_in_use_is_noticed),
