@@ -151,7 +151,7 @@ static int put_step(void *ctx, const struct sg_original_step *s, struct sg_error
 		c.side_effects_hash, sizeof(c.side_effects_hash), "%s", s->side_effects_hash);
 	r = texts(s, &c, err);
 	if (r == 0)
-		r = sg_checkpoint_put(w->t, &c, err);
+		r = sg_checkpoint_put(w->t, NULL, &c, err);
 	if (r == 0)
 		r = remember(w, s, err);
 	sg_checkpoint_finish(&c);
