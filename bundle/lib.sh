@@ -1,7 +1,7 @@
 # Shared by bundle/lock and bundle/build. Sourced after deploy/lib/common.sh.
 
 # What the installed product needs at run time, by name; their dependencies follow.
-runtime_packages=(curl libh2o-evloop0.13 libjansson4 liblmdb0 libopenblas0 libopenblas0-pthread libsqlite3-0 libssl3 libstdc++6
+runtime_packages=(curl libcurl4 libh2o-evloop0.13 libjansson4 liblmdb0 libopenblas0 libopenblas0-pthread libsqlite3-0 libssl3 libstdc++6
 	libsystemd0 libwslay1 libyaml-0-2 nginx openssl)
 
 # The packages that debootstrap --variant=minbase installs: what the isolated host has already.

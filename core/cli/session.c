@@ -44,22 +44,21 @@ static int load_packs(struct sg_session *s, const char *state_dir, const struct 
 	return sg_mounts_from_directories(&s->mounts, packs->dirs, packs->n, pins, err);
 }
 
-/* The configuration's language models, and the one that the command line names. */
+/* The configuration's language models, or the one that the command line names instead. */
 static int load_llms(struct sg_session *s, const struct sg_session_options *with, bool cleared,
 	const json_t *declared, struct sg_error *err)
 {
-	json_auto_t *list = declared ? json_copy((json_t *)(uintptr_t)declared) : json_array();
-	if (!list)
-		return sg_error_nomem(err);
 	if (!with->lm_url != !with->lm_model)
 		return sg_error_set(err, SG_EINVALID, NULL,
 			"--lm-url and --lm-model go together: give both or neither");
 	if (with->lm_url && cleared)
 		return sg_error_set(err, SG_EREFUSED, NULL,
 			"--lm-url is refused under the cleared profile: declare an [[llm]]");
-	if (with->lm_url && json_array_append_new(
-				    list, json_pack("{s:s, s:s, s:s}", "name", SG_SESSION_LM, "url",
-						  with->lm_url, "model", with->lm_model)) < 0)
+	if (!with->lm_url)
+		return sg_llms_create(&s->llms, declared, err);
+	json_auto_t *list = json_pack("[{s:s, s:s, s:s}]", "name", SG_SESSION_LM, "url",
+		with->lm_url, "model", with->lm_model);
+	if (!list)
 		return sg_error_set(
 			err, SG_EINVALID, NULL, "--lm-url and --lm-model are not valid UTF-8");
 	return sg_llms_create(&s->llms, list, err);

@@ -30,7 +30,8 @@ struct sg_session_options {
 	bool allow_side_effects;
 	const char *config; /* stargraph.toml that declares tools, stores and language models; NULL
 			     * = there are none */
-	const char *lm_url, *lm_model; /* one language model more; NULL = none. Not under cleared */
+	const char *lm_url, *lm_model; /* a language model instead of those; NULL = none. Not under
+					* cleared */
 };
 
 /* Makes the state directory (mode 0700) if need be, checks its filesystem, locks it. */

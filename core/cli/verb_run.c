@@ -250,7 +250,7 @@ const struct sg_verb sg_verb_run = {
 		"                          models\n"
 		"  --lm-url URL            a language model on this host "
 		"(http://127.0.0.1:PORT/v1\n"
-		"                          or unix:/path), as an [[llm]] named lm\n"
+		"                          or unix:/path), instead of those of --config\n"
 		"  --lm-model NAME         the model that it is asked for\n"
 		"  --allow-side-effects    run nodes that write or reach outside\n"
 		"  --inspect               print which rules fire where no node changes anything;\n"

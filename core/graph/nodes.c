@@ -26,7 +26,6 @@ static const char *successor(const char *kind)
 	} rows[] = {
 		{"dspy", "llm"},
 		{"react", "llm"},
-		{"rag", "llm"},
 		{"code", "tool"},
 		{"ml", "classify_embedding"},
 		{"broker", "tool"},

@@ -116,7 +116,8 @@ int sg_chat_prepare(const struct sg_kind_load *l, struct sg_chat *c, struct sg_e
 		*err = here;
 		return -here.code;
 	}
-	return l->engine ? sg_chat_endpoint(l->llms, l->graph, l->node, &c->llm, err) : 0;
+	int r = l->engine ? sg_chat_endpoint(l->llms, l->graph, l->node, &c->llm, err) : 0;
+	return l->stored ? 0 : r;
 }
 
 /* ---- the request ---- */
@@ -267,7 +268,8 @@ int sg_chat_ask(struct sg_exec *x, const struct sg_chat *c, const struct sg_buf 
 		json_decref(more);
 		return c->llm ? sg_error_nomem(err)
 			      : sg_error_set(err, SG_EREFUSED, "llm-undeclared",
-					"no language model is declared for this engine");
+					"the language model of node %s is not declared",
+					x->node->id);
 	}
 	const char *model = json_string_value(json_object_get(x->node->config, "model"));
 	j->llm = c->llm;

@@ -70,6 +70,7 @@ static int prepare_nodes(struct prepared *p, struct sg_error *err)
 		const struct sg_node *n = &g->nodes[i];
 		struct sg_kind_load l = {.embedder = p->engine->embedder,
 			.recorded = p->engine->replays,
+			.stored = !*p->from,
 			.graph = g,
 			.node = n,
 			.engine = p->engine->replays ? NULL : p->engine,
@@ -117,7 +118,7 @@ static int prepare_subgraphs(struct prepared *p, struct sg_error *err)
 			continue;
 		if (asprintf(&prefix, "%s/", p->paths[i]) < 0)
 			return sg_error_nomem(err);
-		int r = make(&p->subs[i], p->engine, g->nodes[i].subgraph, "", prefix, err);
+		int r = make(&p->subs[i], p->engine, g->nodes[i].subgraph, p->from, prefix, err);
 		if (r < 0)
 			return r;
 	}

@@ -74,7 +74,7 @@ struct prepared {
 	void **node_data;		   /* by node: what the kind's prepare made */
 	const struct sg_node_kind **kinds; /* by node */
 	json_t ***action_data; /* by rule, action: slots of an assert, pattern of a retract */
-	char *from;	       /* path it was loaded from */
+	char *from;	       /* path it was loaded from; "" = the store */
 	bool listed;	       /* started by id; else only older runs still need it */
 	bool stored;	       /* its document has been put to the store */
 };

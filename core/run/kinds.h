@@ -63,6 +63,8 @@ struct sg_exec {
 struct sg_kind_load {
 	struct sg_embedder *embedder; /* NULL = none */
 	bool recorded; /* for a replay: execute will not be called, so no model is missed for it */
+	bool stored;   /* the graph of a run, from the store: a tool or language model that is not
+			* declared any more is missed when it is executed, as a fork need not */
 	const struct sg_graph *graph;
 	const struct sg_node *node;
 	struct sg_engine *engine; /* NULL = only the document is checked */

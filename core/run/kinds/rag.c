@@ -49,15 +49,15 @@ static int check(const struct sg_kind_load *l, struct data *d, struct sg_error *
 	const char *hits = json_string_value(json_object_get(l->node->config, "hits"));
 	const char *query = json_string_value(json_object_get(l->node->config, "query"));
 	d->query = query ? query : "query";
-	int r = check_field(l, d->query, SG_STR, err);
+	int r = sg_chat_prepare(l, &d->chat, err);
+	if (r == 0)
+		r = check_field(l, d->query, SG_STR, err);
 	if (r == 0)
 		r = check_field(l, "answer", SG_STR, err);
 	if (r == 0)
 		r = check_field(l, "citations", SG_LIST, err);
 	if (r == 0 && hits)
 		r = check_field(l, hits, SG_LIST, err);
-	if (r == 0)
-		r = sg_chat_prepare(l, &d->chat, err);
 	if (r == 0)
 		r = sg_kind_check_gather(l, err);
 	return r < 0 ? r : sg_json_parse(schema, sizeof(schema) - 1, &d->chat.schema, err);
@@ -162,7 +162,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 			"the state field \"%s\" holds no text", d->query);
 	if (!d->chat.llm)
 		return sg_error_set(err, SG_EREFUSED, "llm-undeclared",
-			"no language model is declared for this engine");
+			"the language model of node %s is not declared", x->node->id);
 	char *question = strdup(json_string_value(text));
 	if (!question)
 		return sg_error_nomem(err);

@@ -107,7 +107,7 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 {
 	const char *name = json_string_value(json_object_get(l->node->config, "tool"));
 	const struct sg_tool *t = sg_tools_find(l->tools, name);
-	if (l->tools && !t)
+	if (l->tools && !t && !l->stored)
 		return unknown_tool(l, name, err);
 	int r = check_arguments(l, t, err);
 	if (r == 0)
@@ -248,7 +248,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	const struct data *d = x->data;
 	if (!d->tool)
 		return sg_error_set(err, SG_EREFUSED, "tool-undeclared",
-			"no tools are declared for this engine");
+			"the tool of node %s is not declared", x->node->id);
 	struct call *c = calloc(1, sizeof(*c));
 	int r = c ? make_call(x, c, err) : sg_error_nomem(err);
 	if (r == 0 && sg_exec_announced(x))
