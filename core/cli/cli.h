@@ -34,6 +34,7 @@ extern const struct sg_verb sg_verb_model;
 extern const struct sg_verb sg_verb_new;
 extern const struct sg_verb sg_verb_pack;
 extern const struct sg_verb sg_verb_cancel, sg_verb_inspect, sg_verb_respond, sg_verb_resume;
+extern const struct sg_verb sg_verb_explain;
 extern const struct sg_verb sg_verb_export, sg_verb_replay, sg_verb_verify;
 extern const struct sg_verb sg_verb_run;
 extern const struct sg_verb sg_verb_serve;

@@ -20,6 +20,7 @@ static const struct sg_verb *const verbs[] = {
 	&sg_verb_counterfactual,
 	&sg_verb_doctor,
 	&sg_verb_embed,
+	&sg_verb_explain,
 	&sg_verb_export,
 	&sg_verb_import,
 	&sg_verb_inspect,

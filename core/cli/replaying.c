@@ -73,6 +73,18 @@ int sg_replaying_run(struct sg_replaying *s, const struct sg_recording *rec,
 	return rc;
 }
 
+int sg_replaying_firings(struct sg_replaying *s, const struct sg_recording *rec, int64_t step,
+	json_t **ret, struct sg_error *err)
+{
+	struct sg_error why = {0};
+	int rc = sg_firings_at(s->replayer, rec, step, ret, &why);
+	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
+		rc = sg_firings_at(s->replayer, rec, step, ret, &why);
+	if (rc < 0)
+		*err = why;
+	return rc;
+}
+
 int sg_replaying_whatif(struct sg_replaying *s, const struct sg_recording *rec,
 	const struct sg_mounts *m, struct sg_recording **ret, struct sg_error *err)
 {

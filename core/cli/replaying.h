@@ -3,6 +3,7 @@
 #define SG_CLI_REPLAYING_H
 
 #include "embed/embed.h"
+#include "run/replay/firings.h"
 #include "run/replay/replay.h"
 #include "run/replay/whatif.h"
 #include "store/store.h"
@@ -25,6 +26,9 @@ void sg_replaying_close(struct sg_replaying *s);
 int sg_replaying_run(struct sg_replaying *s, const struct sg_recording *rec,
 	struct sg_replay_result *ret, struct sg_error *err);
 
+/* sg_firings_at, likewise. */
+int sg_replaying_firings(struct sg_replaying *s, const struct sg_recording *rec, int64_t step,
+	json_t **ret, struct sg_error *err);
 /* sg_whatif, likewise. */
 int sg_replaying_whatif(struct sg_replaying *s, const struct sg_recording *rec,
 	const struct sg_mounts *m, struct sg_recording **ret, struct sg_error *err);

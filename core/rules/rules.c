@@ -246,6 +246,7 @@ static int note_firing(struct sg_rules *r, struct sg_rules_outcome *o, const str
 	*f = (struct sg_firing){.rule = c->rule,
 		.rule_id = strdup(c->rule_id),
 		.version = c->version,
+		.salience = a->salience,
 		.matched = sg_buf_take(&matched)};
 	f->facts = explain ? explain_basis(r, a->basis) : NULL;
 	if (!f->rule_id || !f->matched || (explain && !f->facts)) {
@@ -265,10 +266,10 @@ static int note_agenda(struct sg_rules *r, struct sg_rules_outcome *o)
 		a = EnvGetNextActivation(r->env, a)) {
 		sg_autobuf matched = SG_BUF_INIT(SG_RULE_PATTERNS_MAX * 24U);
 		add_matched(a->basis, &matched);
-		(void)json_array_append_new(
-			o->agenda, json_pack("{s:s, s:s, s:i, s:b}", "rule", rule_of(r, a)->rule_id,
-					   "matched", matched.data ? matched.data : "", "salience",
-					   a->salience, "fired", 0));
+		(void)json_array_append_new(o->agenda,
+			json_pack("{s:s, s:s, s:i, s:b, s:o}", "rule", rule_of(r, a)->rule_id,
+				"matched", matched.data ? matched.data : "", "salience",
+				a->salience, "fired", 0, "facts", explain_basis(r, a->basis)));
 	}
 	return 0;
 }

@@ -133,6 +133,7 @@ struct sg_firing {
 			    already translated); else NULL */
 	json_t *audits;	 /* pack rules: the slots of each bosun-audit fact that it asserted; NULL =
 			    none */
+	int salience;
 	const char *version; /* of the pack whose rule it is, the environment's; or NULL */
 	char *matched;	     /* the facts that fired it, "f-1,f-3", owned */
 	json_t *facts;	     /* with explain: these facts as they were when it fired, [{"id": "f-1",
@@ -149,8 +150,8 @@ struct sg_rules_outcome {
 	size_t n_facts;
 	int64_t first_made;    /* facts with an index from here on were made by rules */
 	int64_t *fact_indices; /* the N of f-N of each of these, owned */
-	json_t *agenda;	       /* with explain: array of {rule, matched, salience, fired}, what was
-				  activated before the first firing, in agenda order; else NULL */
+	json_t *agenda; /* with explain: array of {rule, matched, salience, fired, facts}, what was
+			   activated before the first firing, in agenda order; else NULL */
 };
 
 /* Errors: SG_ELIMIT kinds "rule-explosion", "rule-firings", "rule-facts", "rule-timeout",

@@ -58,10 +58,19 @@ json_t *sg_explain_rules(const struct step *s, const struct sg_rules_outcome *o)
 	json_t *fired = json_array();
 	for (size_t i = 0; fired && i < o->n_firings; i++) {
 		const struct sg_firing *f = &o->firings[i];
-		json_t *one = json_pack("{s:o, s:o, s:o, s:s}", "actions",
+		json_t *one = json_pack("{s:o, s:o, s:o, s:s, s:i}", "actions",
 			actions_json(s->run->f.graph, f), "facts", facts_json(f->facts), "pack",
-			pack_json(f), "rule", f->rule_id);
+			pack_json(f), "rule", f->rule_id, "salience", f->salience);
 		if (!one || json_array_append_new(fired, one) < 0) {
+			json_decref(fired);
+			return NULL;
+		}
+	}
+	size_t at;
+	json_t *one;
+	json_array_foreach (o->agenda, at, one) {
+		json_t *facts = facts_json(json_object_get(one, "facts"));
+		if (!facts || json_object_set_new(one, "facts", facts) < 0) {
 			json_decref(fired);
 			return NULL;
 		}

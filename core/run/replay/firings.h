@@ -13,11 +13,11 @@
  *   "step", "node" (outer/inner), "asked": were the rules asked? (not by a parallel branch before
  *   the last, nor where an interrupt node stops)
  *   "decision": the recorded next_action, or null; "decided_by": the rule's id, or ""
- *   "fired": in firing order [{"rule", "pack": id or null, "actions": [IR action…],
+ *   "fired": in firing order [{"rule", "salience", "pack": id or null, "actions": [IR action…],
  *     "facts": [{"id": "f-3", "template", "text", "slots": {…}, "provenance": {"origin", "source",
  *     "run_id", "step", "confidence", "timestamp"}}…]}…], facts in the order of the patterns
  *   "agenda": what was activated before the first firing, in agenda order [{"rule", "matched":
- *     "f-1,f-3", "salience", "fired"}…]
+ *     "f-1,f-3", "salience", "fired", "facts" as above}…]
  * visit borrows it; nonzero stops. Of a fork, steps before its own first one are its parent's.
  *
  * Steps from first to last (-1 = to the end). Errors: sg_replay's; SG_ECORRUPT kind "differs": a
