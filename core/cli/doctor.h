@@ -34,6 +34,16 @@ void sg_doctor_model(struct sg_doctor *d); /* model.* */
 void sg_doctor_store(struct sg_doctor *d); /* store.*, audit.* */
 void sg_doctor_edge(struct sg_doctor *d);  /* edge.*, door.*, grants.* */
 void sg_doctor_tools(struct sg_doctor *d); /* tools.* */
-void sg_doctor_llms(struct sg_doctor *d);  /* llm.* */
+
+/* A client's way in: what --edge and its companions say. */
+struct sg_doctor_edge_options {
+	const char *url;       /* "https://name[:port]"; NULL = no request is made */
+	const char *address;   /* NULL = 127.0.0.1 */
+	const char *cert, *ca; /* PEM: the client's certificate and key; the server's CA */
+};
+void sg_doctor_wire(
+	struct sg_doctor *d, const struct sg_doctor_edge_options *o); /* edge.request,
+									 edge.anonymous */
+void sg_doctor_llms(struct sg_doctor *d);			      /* llm.* */
 
 #endif

@@ -15,12 +15,6 @@ def test_a_proper_site_passes(site):
     assert "serve.tls_require_client_cert = true" in done.stdout
 
 
-def test_more_than_one_worker(site):
-    site.refused("cleared profile rejects --workers > 1 (locked Decision #5)", "--workers", 4)
-    site.settings["workers"] = 4
-    site.refused("cleared profile rejects --workers > 1 (locked Decision #5)")
-
-
 def test_more_than_one_worker_under_the_other_profile(site):
     site.refused("--workers > 1 is refused under every profile", "--workers=2",
                  profile="oss-default")
