@@ -41,8 +41,9 @@ struct sg_stream_sink {
 	/* The stream is allowed; events follow, perhaps from within this call's caller. */
 	void (*open)(void *ctx);
 	/* id is what a client sends back as Last-Event-Id. last: nothing follows. All strings
-	 * borrowed for the call; sg_api_forget must not be called from within. */
-	void (*event)(void *ctx, const char *id, const char *type, const char *data, size_t len,
+	 * borrowed for the call; sg_api_forget must not be called from within. False: enough for
+	 * now, nothing comes until sg_api_stream_more. */
+	bool (*event)(void *ctx, const char *id, const char *type, const char *data, size_t len,
 		bool last);
 	/* Nothing follows, after events or at once: the client has seen all there is. */
 	void (*end)(void *ctx);
@@ -70,6 +71,10 @@ struct sg_response {
 
 typedef void (*sg_reply)(void *ctx, const struct sg_response *r);
 
+/* The request's traceparent (W3C Trace Context: "00-<32 hex>-<16 hex>-<2 hex>", neither id all
+ * zeros); NULL = none, or not one: what cannot be read is as if it were not there. Borrowed. */
+const char *sg_request_trace(const struct sg_request *r);
+
 /* The reason phrase of an HTTP status (RFC 9110, RFC 4918), or NULL when this surface never uses
  * it. Static. */
 const char *sg_api_reason(int status);
@@ -83,6 +88,8 @@ void sg_api_destroy(struct sg_api *a); /* forgets all calls; NULL is fine */
  * instead of reply when it is allowed, and its events until last or until sg_api_forget(ctx). */
 void sg_api_handle(struct sg_api *a, const struct sg_request *req, sg_reply reply, void *ctx);
 void sg_api_forget(struct sg_api *a, const void *ctx);
+/* The stream with this ctx can take more. */
+void sg_api_stream_more(struct sg_api *a, const void *ctx);
 
 /* What a door refuses before any route is looked at: an audited record of type "refused" with
  * kind and detail, then, once it is durable, a problem of this status. identity may be NULL. */

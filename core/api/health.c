@@ -11,14 +11,19 @@ void sg_route_v1_health(struct sg_call *c)
 }
 
 /* The original's per-component view, of the components that exist here. A process whose store or
- * audit fails stops serving, so what answers is well. */
+ * audit fails stops serving, so what answers is well, but for a full disk, which is waited out. */
 void sg_route_health(struct sg_call *c)
 {
 	const struct sg_graph *const *graphs;
+	struct sg_engine_stats s;
 	sg_autobuf b = SG_BUF_INIT(1024);
+	sg_engine_stats(c->api->engine, &s);
+	sg_buf_addf(&b, "{\"status\":\"%s\",\"components\":{\"store\":%s,",
+		s.no_space ? "degraded" : "ok",
+		s.no_space ? "{\"status\":\"full\",\"detail\":\"the disk is full; runs go on "
+			     "when there is room\"}"
+			   : "{\"status\":\"ok\",\"detail\":\"LMDB open\"}");
 	sg_buf_addf(&b,
-		"{\"status\":\"ok\",\"components\":{"
-		"\"store\":{\"status\":\"ok\",\"detail\":\"LMDB open\"},"
 		"\"audit\":{\"status\":\"ok\",\"detail\":\"log open\"},"
 		"\"rules\":{\"status\":\"ok\",\"detail\":\"CLIPS prepared\"},"
 		"\"graphs\":{\"status\":\"ok\",\"detail\":\"%zu loaded\"}}}",

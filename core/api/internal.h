@@ -94,6 +94,7 @@ struct sg_call {
 	struct sg_subscription *subscription;
 	const struct sg_stream_sink *stream;
 	bool streaming; /* open was called */
+	bool over;	/* its run had ended before it began */
 	void *extra;	/* of the handler; freed by cleanup */
 	void (*cleanup)(struct sg_call *call);
 };
@@ -149,7 +150,6 @@ int sg_call_note_read(struct sg_call *c);
 void sg_call_note_trace(struct sg_call *c);
 
 const char *sg_request_header(const struct sg_request *r, const char *name); /* NULL = none */
-const char *sg_request_trace(const struct sg_request *r); /* a valid traceparent, or NULL */
 bool sg_identity_has(const struct sg_identity *id, const char *capability);
 const struct sg_query_value *sg_call_query(const struct sg_call *c, const char *name);
 
@@ -207,6 +207,7 @@ void sg_route_stores(struct sg_call *c);
 void sg_route_store(struct sg_call *c);
 void sg_route_documents(struct sg_call *c);
 void sg_route_search(struct sg_call *c);
+void sg_route_registry(struct sg_call *c);
 void sg_route_triggers(struct sg_call *c);
 void sg_route_fire_trigger(struct sg_call *c);
 

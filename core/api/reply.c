@@ -27,6 +27,7 @@ static const struct {
 	{417, "Expectation Failed"},
 	{422, "Unprocessable Content"},
 	{429, "Too Many Requests"},
+	{431, "Request Header Fields Too Large"},
 	{500, "Internal Server Error"},
 	{503, "Service Unavailable"},
 	{504, "Gateway Timeout"},
@@ -194,8 +195,6 @@ static void refusal_durable(void *ctx, const struct sg_error *err)
 		problem(c, c->status, NULL, c->problem);
 }
 
-/* W3C Trace Context: "00-<32 hex>-<16 hex>-<2 hex>", neither id all zeros. NULL = none, or not one:
- * what cannot be read is as if it were not there. */
 const char *sg_request_trace(const struct sg_request *r)
 {
 	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";

@@ -18,7 +18,7 @@ const struct sg_component sg_components[] = {
 	       ":\"ok\"}},\"additionalProperties\":false}"},
 	{"Health",
 		"{\"type\":\"object\",\"required\":[\"status\",\"components\"],\"properties\":{\""
-		"status\":{\"const\":\"ok\"},\"components\":{\"type\":\"object\",\""
+		"status\":{\"enum\":[\"ok\",\"degraded\"]},\"components\":{\"type\":\"object\",\""
 		"additionalProperties\":{\"type\":\"object\",\"required\":[\"status\",\"detail\"],"
 		"\""
 		"properties\":{\"status\":{\"type\":\"string\"},\"detail\":{\"type\":\"string\"}},"
@@ -217,6 +217,15 @@ const struct sg_component sg_components[] = {
 		"},\"dims\":{\"type\":\"integer\",\"minimum\":0}},\"additionalProperties\":false}},"
 		"\""
 		"additionalProperties\":false}"},
+	{"Tool", "{\"type\":\"object\",\"required\":[\"id\",\"name\",\"protocol\","
+		 "\"side_effects\"],\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{"
+		 "\"type\":\"string\"},\"description\":{\"type\":\"string\"},\"protocol\":{"
+		 "\"enum\":[\"jsonl\",\"mcp\"]},\"side_effects\":{\"enum\":[\"none\",\"read\","
+		 "\"write\",\"external\"]},\"permissions\":{\"type\":\"array\",\"items\":{"
+		 "\"type\":\"string\"}},\"input_schema\":{\"type\":\"object\"},"
+		 "\"output_schema\":{\"type\":\"object\"}},\"additionalProperties\":false}"},
+	{"Registry", "{\"type\":\"array\",\"items\":{\"anyOf\":[{\"$ref\":"
+		     "\"#/components/schemas/Tool\"},{\"$ref\":\"#/components/schemas/Store\"}]}}"},
 	{"Stores", "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/Store\"}}"},
 	{"Written",
 		"{\"type\":\"object\",\"required\":[\"added\",\"updated\",\"unchanged\","

@@ -15,20 +15,45 @@ static void open_once(struct sg_call *c)
 	c->stream->open(c->ctx);
 }
 
-static void tell(void *ctx, const struct sg_event *ev)
+static bool tell(void *ctx, const struct sg_event *ev)
 {
 	struct sg_call *c = ctx;
 	char id[MAX_ID];
 	(void)snprintf(id, sizeof(id), "%s:%lld:%llu", c->run_id,
 		(long long)(ev->step < 0 ? 0 : ev->step), (unsigned long long)ev->seq);
 	open_once(c);
-	c->stream->event(c->ctx, id, ev->type, ev->line, ev->len, ev->last);
+	bool more = c->stream->event(c->ctx, id, ev->type, ev->line, ev->len, ev->last);
 	if (!ev->last)
-		return;
-	if (c->engine_waits) /* from within sg_engine_subscribe: it ends there */
+		return more;
+	if (c->engine_waits) /* from within sg_engine_subscribe or _more: it ends there */
 		c->accepted = true;
 	else
 		sg_call_end(c);
+	return true;
+}
+
+/* After a part of the feed: is that all there is? */
+static void end_if_over(struct sg_call *c, bool failed)
+{
+	if (!c->accepted && (failed || (c->over && !sg_engine_held(c->subscription)))) {
+		c->stream->end(c->ctx);
+		c->accepted = true;
+	}
+	if (c->accepted)
+		sg_call_end(c);
+}
+
+void sg_api_stream_more(struct sg_api *a, const void *ctx)
+{
+	struct sg_call *c = a->calls.next;
+	while (c != &a->calls && c->ctx != ctx)
+		c = c->next;
+	if (c == &a->calls || !sg_engine_held(c->subscription))
+		return;
+	c->engine_waits = true;
+	sg_engine_more(c->subscription);
+	c->engine_waits = false;
+	end_if_over(c, false);
 }
 
 static const char *number(const char *s, int64_t *ret)
@@ -76,8 +101,8 @@ void sg_route_stream(struct sg_call *c)
 	}
 	if (sg_call_find_run(c, &v) < 0)
 		return;
-	bool over = v.row.status == SG_RUN_DONE || v.row.status == SG_RUN_FAILED ||
-		    v.row.status == SG_RUN_CANCELLED;
+	c->over = v.row.status == SG_RUN_DONE || v.row.status == SG_RUN_FAILED ||
+		  v.row.status == SG_RUN_CANCELLED;
 	sg_run_view_finish(&v);
 	if (sg_call_note_read(c) < 0) {
 		sg_call_problem(c, 503, "the request could not be recorded");
@@ -92,10 +117,5 @@ void sg_route_stream(struct sg_call *c)
 		return;
 	}
 	open_once(c);
-	if (!c->accepted && (over || r < 0)) {
-		c->stream->end(c->ctx);
-		c->accepted = true;
-	}
-	if (c->accepted)
-		sg_call_end(c);
+	end_if_over(c, r < 0);
 }

@@ -111,13 +111,13 @@ static void settled(void *ctx, const struct sg_run_view *v, const struct sg_erro
 }
 
 /* One line a step; the rest is in the audit log. */
-static void show(void *ctx, const struct sg_event *ev)
+static bool show(void *ctx, const struct sg_event *ev)
 {
 	json_t *line = NULL;
 	(void)ctx;
 	if (strcmp(ev->type, "transition") != 0 ||
 		sg_json_parse(ev->line, ev->len, &line, NULL) < 0)
-		return;
+		return true;
 	const json_t *p = json_object_get(line, "payload");
 	const char *to = json_string_value(json_object_get(p, "to_node")),
 		   *rule = json_string_value(json_object_get(p, "rule_id")),
@@ -131,6 +131,7 @@ static void show(void *ctx, const struct sg_event *ev)
 		(void)printf("  %s", reason);
 	(void)putchar('\n');
 	json_decref(line);
+	return true;
 }
 
 /* Answers from the terminal while the run asks. */

@@ -26,14 +26,14 @@ static void tell(struct sg_subscription *s, uint64_t seq, const struct sg_span *
 		.len = line->len,
 		.last = ends(type)};
 	s->after = (int64_t)seq;
-	s->cb(s->ctx, &ev);
+	s->held = !s->cb(s->ctx, &ev);
 	json_decref(j);
 }
 
 static int tell_entry(struct sg_subscription *s, struct sg_txn *t, const struct sg_span *seqs,
 	struct sg_error *err)
 {
-	for (size_t i = 0; i + 8 <= seqs->len && !s->dead; i += 8) {
+	for (size_t i = 0; i + 8 <= seqs->len && !s->dead && !s->held; i += 8) {
 		const uint8_t *key = (const uint8_t *)seqs->data + i;
 		uint64_t seq = sg_be64_read(key);
 		struct sg_span line;
@@ -86,7 +86,7 @@ static int feed(struct sg_subscription *s, struct sg_error *err)
 		rc = sg_cursor_open(t, SG_TABLE_RUN_EVENTS, &c, err);
 	if (rc == 0)
 		rc = seek(s, c, &key, &val, err);
-	while (rc == 0 && ours(s, &key) && !s->dead) {
+	while (rc == 0 && ours(s, &key) && !s->dead && !s->held) {
 		rc = tell_entry(s, t, &val, err);
 		if (rc == 0)
 			rc = sg_cursor_seek(c, SG_SEEK_NEXT, &key, &val, err);
@@ -172,6 +172,21 @@ void sg_engine_unsubscribe(struct sg_subscription *s)
 		unlink_and_free(s);
 }
 
+void sg_engine_more(struct sg_subscription *s)
+{
+	s->held = false;
+	s->busy = true;
+	(void)feed(s, NULL);
+	s->busy = false;
+	if (s->dead)
+		unlink_and_free(s);
+}
+
+bool sg_engine_held(const struct sg_subscription *s)
+{
+	return s && s->held;
+}
+
 static bool concerns(const struct sg_subscription *s, const struct batch *b)
 {
 	for (const struct slot *slot = b->slots; slot; slot = slot->next)
@@ -185,7 +200,7 @@ void sg_events_deliver(struct sg_engine *e, const struct batch *b)
 	struct sg_subscription *s, *next;
 	for (s = e->subscriptions; s; s = next) {
 		s->busy = true;
-		if (concerns(s, b))
+		if (!s->held && concerns(s, b))
 			(void)feed(s, NULL);
 		s->busy = false;
 		next = s->next;

@@ -276,7 +276,7 @@ struct sg_subscription {
 	int64_t after;
 	sg_event_callback cb;
 	void *ctx;
-	bool dead, busy;
+	bool dead, busy, held;
 };
 
 #define SG_RUN_BUCKETS 4096 /* of the run table and of the watchers */

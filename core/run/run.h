@@ -217,11 +217,16 @@ struct sg_event {
 	bool last; /* the run has ended: done, failed or cancelled; nothing follows */
 };
 struct sg_subscription;
-typedef void (*sg_event_callback)(void *ctx, const struct sg_event *ev);
+/* False: enough for now; sg_engine_more when more can be taken. */
+typedef bool (*sg_event_callback)(void *ctx, const struct sg_event *ev);
 /* SG_ENOTFOUND: no such run. A run that has ended already is told to its last event, last = true.
  */
 int sg_engine_subscribe(struct sg_engine *e, const char *run_id, int64_t after,
 	sg_event_callback cb, void *ctx, struct sg_subscription **ret, struct sg_error *err);
+/* Goes on with a subscription whose callback had enough: nothing of it is kept in memory meanwhile.
+ */
+void sg_engine_more(struct sg_subscription *s);
+bool sg_engine_held(const struct sg_subscription *s); /* had enough; NULL is fine: false */
 /* May be called inside the callback. NULL is fine. */
 void sg_engine_unsubscribe(struct sg_subscription *s);
 

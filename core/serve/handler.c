@@ -15,6 +15,7 @@ struct ticket {
 	h2o_req_t *req;
 	struct sg_principal *principal; /* reference */
 	struct sg_identity anonymous;	/* of a request that was refused before it had one */
+	const char *trace; /* in the request's pool; goes back with the answer. NULL = none */
 	bool answered;
 	struct sg_stream *stream; /* NULL = an ordinary request */
 };
@@ -58,6 +59,8 @@ static void answer(void *ctx, const struct sg_response *r)
 	}
 	for (size_t i = 0; i < r->n_headers; i++)
 		add_header(req, r->headers[i].name, r->headers[i].value);
+	if (t->trace)
+		add_header(req, "traceparent", t->trace);
 	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CACHE_CONTROL, NULL,
 		H2O_STRLIT("no-store"));
 	if (t->server->draining)
@@ -164,7 +167,7 @@ static void malformed(struct ticket *t, const struct sg_error *why)
 	sg_conn_linger(t->conn);
 	if (t->conn->door->kind == SG_DOOR_DIRECT || t->conn->fixed)
 		(void)sg_admit(t->conn, &none, &t->principal, &status, &unused);
-	refuse(t, &r, 400, why);
+	refuse(t, &r, why->code == SG_ELIMIT ? 431 : 400, why);
 }
 
 static void proceed(struct ticket *t, const struct sg_head *h)
@@ -174,6 +177,7 @@ static void proceed(struct ticket *t, const struct sg_head *h)
 	struct sg_error why;
 	int status = 503;
 	fill(t->req, h, headers, &r);
+	t->trace = sg_request_trace(&r);
 	int a = sg_admit(t->conn, h, &t->principal, &status, &why);
 	if (a != 0) {
 		refuse(t, &r, status, &why);

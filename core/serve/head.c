@@ -227,6 +227,10 @@ int sg_head_read(const char *data, size_t n, struct sg_head *ret, struct sg_erro
 			return bad(err, "a line that does not end in CR LF");
 		struct sg_text line = {p, (size_t)(nl - 1 - p)};
 		p = nl + 1;
+		if (p - data > (ptrdiff_t)SG_HEAD_MAX)
+			return sg_error_set(err, SG_ELIMIT, "head-too-large",
+				"request line and header fields are larger than %u bytes",
+				SG_HEAD_MAX);
 		if (line.len == 0 && !first)
 			break;
 		int r = first ? read_request_line(line, &h, &k, err)

@@ -43,8 +43,10 @@ struct sg_head {
 			*/
 };
 
+#define SG_HEAD_MAX 65536U /* bytes of a head */
+
 /* n bytes that begin with a head; it ends at the first empty line. SG_EINVALID: answer 400 and
- * close. *ret borrows from data. */
+ * close; SG_ELIMIT: 431. *ret borrows from data. */
 int sg_head_read(const char *data, size_t n, struct sg_head *ret, struct sg_error *err);
 
 #endif

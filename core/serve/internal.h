@@ -31,7 +31,8 @@
 #define SG_SERVE_DRAIN_MS 10000	    /* SIGTERM: most that requests in flight get */
 #define SG_SERVE_MAX_LINGER 256	    /* connections lingering at once */
 #define SG_SERVE_HEARTBEAT_MS 15000 /* a comment line on a silent event stream */
-#define SG_SERVE_STREAM_BUFFER (1U << 20) /* bytes a slow consumer may be behind */
+#define SG_SERVE_STREAM_MS 5	    /* how often a full WebSocket is looked at */
+#define SG_SERVE_STREAM_BUFFER (1U << 20) /* bytes that a stream keeps at most */
 
 enum sg_door_kind { SG_DOOR_UNIX, SG_DOOR_LOOPBACK, SG_DOOR_DIRECT, SG_DOORS };
 
@@ -81,6 +82,7 @@ struct sg_server {
 	h2o_hostconf_t *hosts[2];
 	h2o_accept_ctx_t accept;
 	h2o_timeout_t sweep_timeout;
+	h2o_timeout_t stream_timeout; /* of a WebSocket that could take more */
 	h2o_timeout_entry_t sweep_entry;
 	struct sg_door doors[SG_DOORS];
 	struct sg_conn conns;	  /* anchor of the ring */

@@ -234,6 +234,7 @@ static int setup_loop(struct sg_server *s, struct sg_error *err)
 	h2o_context_init(&s->ctx, s->loop, &s->global);
 	s->accept = (h2o_accept_ctx_t){.ctx = &s->ctx, .hosts = s->global.hosts};
 	h2o_timeout_init(s->loop, &s->sweep_timeout, SG_SERVE_SWEEP_MS);
+	h2o_timeout_init(s->loop, &s->stream_timeout, SG_SERVE_STREAM_MS);
 	s->sweep_entry.cb = on_sweep;
 	h2o_timeout_link(s->loop, &s->sweep_timeout, &s->sweep_entry);
 	if (sd_watchdog_enabled(0, &watchdog) > 0)
@@ -356,6 +357,7 @@ static void close_loop(struct sg_server *s)
 		return;
 	h2o_timeout_unlink(&s->sweep_entry);
 	h2o_timeout_dispose(s->loop, &s->sweep_timeout);
+	h2o_timeout_dispose(s->loop, &s->stream_timeout);
 	(void)h2o_evloop_run(s->loop, 0); /* frees the sockets that were closed */
 	h2o_multithread_queue_t *queue = s->ctx.queue;
 	h2o_context_dispose(&s->ctx);

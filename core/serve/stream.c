@@ -10,8 +10,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define CLOSE_GRACE_US 5000000 /* for the other side's close frame */
-#define MAX_MESSAGE 4096       /* bytes that a WebSocket client may send us at once */
+#define CLOSE_GRACE_US 5000000	/* for the other side's close frame */
+#define HOLD_BYTES (256U << 10) /* queued: no more is read from the record until they are gone */
+#define SLOW_US 10000000	/* and so long they may take */
+#define MAX_MESSAGE 4096	/* bytes that a WebSocket client may send us at once */
 
 enum { WS_NORMAL = 1000, WS_GOING_AWAY = 1001, WS_POLICY = 1008, WS_INTERNAL = 1011 };
 
@@ -28,7 +30,8 @@ struct sg_stream {
 	h2o_websocket_conn_t *ws;
 	h2o_timeout_entry_t flush_entry;
 	struct sg_buf pending, sending;
-	bool open, in_flight, ended, last_sent;
+	bool open, in_flight, ended, last_sent, held;
+	int64_t held_us;
 	int close_code; /* of a WebSocket that ends */
 	const char *close_reason;
 	int64_t sent_us, ended_us;
@@ -52,6 +55,23 @@ static void destroy(struct sg_stream *s)
 	sg_buf_finish(&s->pending);
 	sg_buf_finish(&s->sending);
 	free(s);
+}
+
+static size_t behind(const struct sg_stream *s)
+{
+	size_t n = s->pending.len;
+	if (s->ws)
+		n += wslay_event_get_queued_msg_length(s->ws->ws_ctx);
+	return n;
+}
+
+/* What was held back goes on once everything before it has left for the socket. */
+static void take_more(struct sg_stream *s)
+{
+	if (!s->held || s->ended || behind(s))
+		return;
+	s->held = false;
+	sg_api_stream_more(s->server->api, s);
 }
 
 /* ---- server-sent events */
@@ -79,6 +99,7 @@ static void sse_proceed(h2o_generator_t *generator, h2o_req_t *req)
 	struct sg_stream *s = H2O_STRUCT_FROM_MEMBER(struct sg_stream, generator, generator);
 	(void)req;
 	s->in_flight = false;
+	take_more(s);
 	sse_flush(s);
 }
 
@@ -174,8 +195,12 @@ static void ws_flush(struct sg_stream *s)
 {
 	if (!s->ws || !s->ws->sock)
 		return;
+	take_more(s);
 	ws_drain_pending(s);
 	ws_queue_close(s);
+	/* wslay does not tell when its queue is empty */
+	if (s->held && !s->ended && !h2o_timeout_is_linked(&s->flush_entry))
+		h2o_timeout_link(s->server->loop, &s->server->stream_timeout, &s->flush_entry);
 	s->sent_us = sg_clock_monotonic_us();
 	h2o_websocket_proceed(s->ws); /* may end in ws_gone */
 }
@@ -222,23 +247,15 @@ static void on_open(void *ctx)
 		sse_open(s);
 }
 
-static size_t behind(const struct sg_stream *s)
-{
-	size_t n = s->pending.len;
-	if (s->ws)
-		n += wslay_event_get_queued_msg_length(s->ws->ws_ctx);
-	return n;
-}
-
-static void on_event(
+static bool on_event(
 	void *ctx, const char *id, const char *type, const char *data, size_t len, bool last)
 {
 	struct sg_stream *s = ctx;
 	if (s->ended)
-		return;
+		return true;
 	if (behind(s) + len > SG_SERVE_STREAM_BUFFER) {
 		end(s, WS_INTERNAL, "slow consumer");
-		return;
+		return true;
 	}
 	if (s->key) {
 		sg_buf_add(&s->pending, &len, sizeof(len));
@@ -251,6 +268,11 @@ static void on_event(
 	else if (last)
 		end(s, WS_NORMAL, "run ended");
 	flush_soon(s);
+	if (!s->held && behind(s) >= HOLD_BYTES) {
+		s->held = true;
+		s->held_us = sg_clock_monotonic_us();
+	}
+	return !s->held;
 }
 
 static void on_end(void *ctx)
@@ -341,6 +363,8 @@ void sg_streams_sweep(struct sg_server *server, int64_t now_us)
 			sg_conn_cut(s->conn);
 		else if (!s->ended && !still_welcome(s, now_s))
 			end(s, WS_POLICY, "certificate denied");
+		else if (!s->ended && s->held && now_us - s->held_us > SLOW_US)
+			end(s, WS_INTERNAL, "slow consumer");
 		else if (!s->ended && now_us - s->sent_us > SG_SERVE_HEARTBEAT_MS * 1000LL &&
 			 behind(s) == 0)
 			heartbeat(s);

@@ -1,6 +1,7 @@
 /* Event streams of runs: server-sent events (WHATWG HTML 9.2) and WebSocket (RFC 6455), both
- * resuming after Last-Event-Id. A consumer that falls more than SG_SERVE_STREAM_BUFFER behind is
- * cut off: 1011 "slow consumer" on a WebSocket, the end of the connection otherwise.
+ * resuming after Last-Event-Id. What a consumer does not take yet stays in the record, not in
+ * memory; one that does not take a quarter of a MiB in ten seconds is cut off: 1011 "slow consumer"
+ * on a WebSocket, the end of the connection otherwise.
  */
 #ifndef SG_SERVE_STREAM_H
 #define SG_SERVE_STREAM_H

@@ -414,6 +414,17 @@ int sg_engine_subscribe(struct sg_engine *e, const char *run_id, int64_t after,
 	return 0;
 }
 
+void sg_engine_more(struct sg_subscription *s)
+{
+	(void)s;
+}
+
+bool sg_engine_held(const struct sg_subscription *s)
+{
+	(void)s;
+	return false;
+}
+
 void sg_engine_unsubscribe(struct sg_subscription *s)
 {
 	(void)s;

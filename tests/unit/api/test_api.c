@@ -498,13 +498,14 @@ static void on_stream_open(void *ctx)
 	opened++;
 }
 
-static void on_stream_event(
+static bool on_stream_event(
 	void *ctx, const char *id, const char *type, const char *data, size_t len, bool last)
 {
 	size_t n = strlen(told);
 	(void)ctx;
 	(void)snprintf(told + n, sizeof(told) - n, "%s %s %.*s%s\n", strrchr(id, ':') + 1, type,
 		(int)len, data, last ? " last" : "");
+	return true;
 }
 
 static void on_stream_end(void *ctx)

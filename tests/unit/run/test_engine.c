@@ -307,7 +307,7 @@ static void a_killed_engine_loses_nothing_it_told(void **state)
 	sg_engine_destroy(e);
 }
 
-static void count_event(void *ctx, const struct sg_event *ev)
+static bool count_event(void *ctx, const struct sg_event *ev)
 {
 	struct seen *s = ctx;
 	(void)snprintf(s->path + strlen(s->path), sizeof(s->path) - strlen(s->path), "%s%s",
@@ -315,6 +315,38 @@ static void count_event(void *ctx, const struct sg_event *ev)
 	s->calls++;
 	s->steps = (int64_t)ev->seq;
 	s->status = ev->last ? SG_RUN_DONE : SG_RUN_RUNNING;
+	return true;
+}
+
+static bool take_two(void *ctx, const struct sg_event *ev)
+{
+	struct seen *s = ctx;
+	(void)count_event(ctx, ev);
+	return s->calls % 2 != 0;
+}
+
+static void a_feed_waits_for_who_had_enough(void **state)
+{
+	struct sg_engine *e = open_engine(*state, NULL);
+	struct seen s, feed = {0};
+	struct sg_error err;
+	char id[SG_RUN_ID_TEXT];
+	struct sg_subscription *sub = NULL;
+	load(e, *state, "ask.yaml", ask);
+	run(e, "run:ask", "{}", &s, id);
+	assert_int_equal(sg_engine_subscribe(e, id, -1, take_two, &feed, &sub, &err), 0);
+	assert_string_equal(feed.path, "run_started transition");
+	assert_true(sg_engine_held(sub));
+	assert_int_equal(respond(e, id, "{\"decision\":\"yes\"}", &s, &err), 0);
+	assert_int_equal(feed.calls, 2); /* live events wait too */
+	for (int calls = 4; calls <= 8; calls += 2) {
+		sg_engine_more(sub);
+		assert_int_equal(feed.calls, calls);
+	}
+	assert_string_equal(feed.path, "run_started transition transition waiting_for_input "
+				       "bosun_audit transition transition result");
+	sg_engine_unsubscribe(sub);
+	sg_engine_destroy(e);
 }
 
 static void a_feed_tells_every_line_once(void **state)
@@ -359,6 +391,7 @@ int main(void)
 		CASE(asserted_facts_are_seen_in_the_next_step),
 		CASE(a_killed_engine_loses_nothing_it_told),
 		CASE(a_feed_tells_every_line_once),
+		CASE(a_feed_waits_for_who_had_enough),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

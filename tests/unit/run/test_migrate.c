@@ -60,9 +60,10 @@ static void start_old(const char *dir, char id[SG_RUN_ID_TEXT], char hash[SG_SHA
 	sg_engine_destroy(e);
 }
 
-static void count_migrated(void *ctx, const struct sg_event *ev)
+static bool count_migrated(void *ctx, const struct sg_event *ev)
 {
 	*(int *)ctx += strcmp(ev->type, "run_migrated") == 0;
+	return true;
 }
 
 static void a_waiting_run_goes_on_with_the_newer_graph(void **state)
