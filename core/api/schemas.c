@@ -217,6 +217,10 @@ const struct sg_component sg_components[] = {
 		"},\"dims\":{\"type\":\"integer\",\"minimum\":0}},\"additionalProperties\":false}},"
 		"\""
 		"additionalProperties\":false}"},
+	{"Event", "{\"type\":\"object\",\"description\":\"One server-sent event; data is the run's "
+		  "audit line, JSON.\",\"required\":[\"id\",\"event\",\"data\"],\"properties\":{"
+		  "\"id\":{\"type\":\"string\"},\"event\":{\"type\":\"string\"},\"data\":{"
+		  "\"type\":\"string\"}},\"additionalProperties\":false}"},
 	{"Tool", "{\"type\":\"object\",\"required\":[\"id\",\"name\",\"protocol\","
 		 "\"side_effects\"],\"properties\":{\"id\":{\"type\":\"string\"},\"name\":{"
 		 "\"type\":\"string\"},\"description\":{\"type\":\"string\"},\"protocol\":{"

@@ -46,11 +46,12 @@ def test_schemathesis_finds_nothing(server, tmp_path):
     (tmp_path / "schemathesis.toml").write_text(CHECKS)
     r = subprocess.run(
         [Path(sys.executable).parent / "schemathesis", "run",
-         f"http://127.0.0.1:{server.port}/openapi.json", "--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--seed", "1",
-         "--request-timeout", "20", "--suppress-health-check", "all", "--no-color"],
+         f"http://127.0.0.1:{server.port}/openapi.json", "--phases", "examples,coverage,fuzzing",
+         "--max-examples", "15", "--seed", "1", "--request-timeout", "20", "--suppress-health-check", "all", "--no-color"],
         cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert r.returncode == 0, r.stdout[-12000:] + r.stderr[-4000:]
-    n = sum(len(item) for item in document(server)["paths"].values())
+    # it leaves out the document's own path by itself
+    n = sum(len(item) for item in document(server)["paths"].values()) - 1
     assert f"Selected: {n}/{n}" in r.stdout and f"Tested: {n}" in r.stdout, r.stdout[-4000:]
     assert server.process.poll() is None
 
