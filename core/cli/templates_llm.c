@@ -276,7 +276,8 @@ static const char evaluator_optimizer_stargraph_toml[] =
 	"model = \"local-model\"              # as GET /v1/models lists it\n";
 
 static const char hitl_approval_graph_yaml[] =
-	"# hitl-approval: a plan is proposed, a person is asked, and the approved plan is kept.\n"
+	"# hitl-approval: a plan is proposed, a person is asked, and a plan that was approved is "
+	"kept.\n"
 	"ir_version: \"1.0.0\"\n"
 	"id: \"graph:hitl-approval\"\n"
 	"state_schema:\n"
@@ -284,6 +285,7 @@ static const char hitl_approval_graph_yaml[] =
 	"  answer: {type: str, route: false}\n"
 	"  rationale: {type: str, route: false}\n"
 	"  approved_plan: {type: str, route: false}\n"
+	"  decision: str\n"
 	"nodes:\n"
 	"  - id: propose\n"
 	"    kind: reason\n"
@@ -291,9 +293,24 @@ static const char hitl_approval_graph_yaml[] =
 	"      input: request\n"
 	"      instructions: \"Propose a plan for the request: what is changed, what could go "
 	"wrong, and how it is undone.\"\n"
-	"  - {id: approve, kind: interrupt, config: {prompt: \"Approve the proposed plan?\"}}\n"
+	"  - id: approve\n"
+	"    kind: interrupt\n"
+	"    config:\n"
+	"      prompt: \"Approve the proposed plan?\"\n"
+	"      interrupt_payload:\n"
+	"        open_questions:\n"
+	"          - {kind: required, slot: decision, prompt: \"yes or no\", schema: {type: "
+	"string, enum: [\"yes\", \"no\"]}}\n"
 	"  - {id: apply, kind: template, config: {template: \"APPROVED:\\n{answer}\", out: "
-	"approved_plan}}\n";
+	"approved_plan}}\n"
+	"  - {id: dismiss, kind: halt}\n"
+	"rules:\n"
+	"  - id: r-no\n"
+	"    when: {node: approve, decision: \"no\"}\n"
+	"    then: [{kind: goto, target: dismiss}]\n"
+	"  - id: r-applied\n"
+	"    when: {node: apply}\n"
+	"    then: [{kind: halt, reason: \"plan approved\"}]\n";
 
 static const char hitl_approval_skill_md[] =
 	"---\n"
@@ -309,7 +326,7 @@ static const char hitl_approval_skill_md[] =
 	"## State\n"
 	"\n"
 	"- In: `request`.\n"
-	"- Out: `answer` (the plan), `approved_plan`.\n"
+	"- Out: `answer` (the plan), `decision`, `approved_plan`.\n"
 	"\n"
 	"## Use\n"
 	"\n"
@@ -321,8 +338,7 @@ static const char hitl_approval_skill_md[] =
 	"\n"
 	"## Tuning\n"
 	"\n"
-	"The instructions of `propose` and the prompt of `approve`; rules on the answer's fields "
-	"make it refuse, see the template approval.\n";
+	"The instructions of `propose`, the question of `approve`, and the rules on `decision`.\n";
 
 static const char hitl_approval_stargraph_toml[] =
 	"# What this graph needs beside itself: stargraph run graph.yaml --config stargraph.toml\n"

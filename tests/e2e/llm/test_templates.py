@@ -114,6 +114,21 @@ def test_a_template_runs_as_it_was_made(tmp_path, name, over):
     assert replayed.returncode == 0 and "identical" in replayed.stdout, replayed.stdout
 
 
+@pytest.mark.parametrize("said", ["yes", "no"])
+def test_a_person_decides_on_the_plan(tmp_path, said):
+    args = make("hitl-approval", tmp_path)
+    with FakeLLM() as llm:
+        point_at(args, tmp_path, llm)
+        run = json.loads(stargraph([*args, "--summary-json"], tmp_path).stdout)
+    # answered later, by a process that knows no model
+    (tmp_path / "answer.json").write_text(json.dumps({"decision": said}))
+    p = stargraph(["respond", run["run_id"], "--response", "answer.json"], tmp_path)
+    assert p.returncode == 0, p.stdout + p.stderr
+    told = json.loads(p.stdout.strip().splitlines()[-1])
+    assert told["path"] == ["propose", "approve", "apply" if said == "yes" else "dismiss"]
+    assert told["state"]["approved_plan"] == ("APPROVED:\na text" if said == "yes" else "")
+
+
 def test_the_program_of_coding_agent_is_confined(tmp_path):
     """What the model wrote reaches no network and no file of ours, and its failure is told."""
     args = make("coding-agent", tmp_path)

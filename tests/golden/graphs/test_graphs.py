@@ -12,7 +12,9 @@ import tempfile
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "e2e/lib"))
 from cases import CANNOT, CASES, RUN  # noqa: E402
+from fakellm import FakeLLM  # noqa: E402
 from table import main as table  # noqa: E402
 
 TOP = pathlib.Path(__file__).parents[3]
@@ -48,7 +50,13 @@ def inputs_of(case):
 def test_same_path_and_state(case):
     with tempfile.TemporaryDirectory() as d:
         write_files(case, d)
-        p = run(["run", "g.yaml", "--summary-json", *case.flags, *inputs_of(case)], d, case.answers)
+        for args in case.before:
+            assert run(args, d).returncode == 0
+        answers = iter(case.model)
+        with FakeLLM(lambda _: next(answers)) as llm:
+            flags = ["--lm-url", llm.url, "--lm-model", "m"] if case.model else []
+            p = run(["run", "g.yaml", "--summary-json", *case.flags, *flags, *inputs_of(case)], d, case.answers)
+        assert not list(answers), "the model was asked less often"
         assert p.returncode == (1 if case.status == "failed" else 0), p.stderr
         line = p.stdout.strip().splitlines()[-1]
         summary = json.loads(line[line.index("{") :])  # a prompt may stand before it
