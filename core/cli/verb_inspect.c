@@ -3,17 +3,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/cli.h"
+#include "cli/draw.h"
+#include "cli/inspect_text.h"
 #include "cli/session.h"
+#include "run/replay/recording.h"
 
 struct arguments {
 	const char *run_id, *state_dir;
 	bool json;
+	struct sg_draw_target draw;
 	long step, from, to; /* -1 = not asked for */
 };
 
@@ -33,11 +38,13 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{"state-dir", required_argument, NULL, 's'},
 		{"step", required_argument, NULL, 'n'},
 		{"diff", required_argument, NULL, 'd'},
+		{"draw", required_argument, NULL, 'w'},
+		{"output", required_argument, NULL, 'o'},
 		{"json", no_argument, NULL, 'j'},
 		{0},
 	};
 	int c, r = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (r == 0 && (c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
 		switch (c) {
 		case 's': a->state_dir = optarg; break;
 		case 'n': r = number(optarg, &a->step); break;
@@ -48,12 +55,19 @@ static int parse(int argc, char **argv, struct arguments *a)
 			if (r == 0)
 				r = number(argv[optind++], &a->to);
 			break;
+		case 'w':
+			if (sg_draw_format(optarg, &a->draw) < 0)
+				return sg_cli_usage(&sg_verb_inspect, "--draw takes text or svg");
+			break;
+		case 'o': a->draw.path = optarg; break;
 		case 'j': a->json = true; break;
 		default:
 			return sg_cli_usage(
 				&sg_verb_inspect, "bad option \"%s\"", argv[optind - 1]);
 		}
 	}
+	if (r == 0 && a->draw.path && !a->draw.wanted)
+		return sg_cli_usage(&sg_verb_inspect, "-o belongs to --draw");
 	if (r == 0 && optind + 1 != argc)
 		return sg_cli_usage(&sg_verb_inspect, "one run id is needed");
 	a->run_id = argv[optind];
@@ -66,16 +80,6 @@ static int print_canonical(json_t *j)
 	int r = j ? sg_json_canonical(j, &b, NULL) : -SG_ENOMEM;
 	json_decref(j);
 	return r < 0 || puts(b.data) < 0 ? SG_EXIT_FAILED : SG_EXIT_DONE;
-}
-
-static int print_step(void *ctx, const struct sg_checkpoint *c)
-{
-	char ts[SG_TIME_TEXT];
-	(void)ctx;
-	sg_time_format(c->timestamp_us, ts);
-	(void)printf("%5lld  %s  %-20s %s\n", (long long)c->step, ts, c->last_node,
-		c->next_action ? c->next_action : "");
-	return 0;
 }
 
 static int add_step(void *ctx, const struct sg_checkpoint *c)
@@ -123,7 +127,7 @@ static int timeline(struct sg_txn *t, const struct arguments *a, struct sg_error
 			row.error_cause ? row.error_cause : "");
 		r = print_origin(t, a->run_id, err);
 		if (r == 0)
-			r = sg_checkpoint_each(t, a->run_id, print_step, NULL, err);
+			r = sg_inspect_timeline(t, a->run_id, err);
 	}
 	sg_run_row_finish(&row);
 	return r;
@@ -144,51 +148,88 @@ static int one_step(struct sg_txn *t, const struct arguments *a, struct sg_error
 	int r = get_step(t, a, a->step, &c, err);
 	if (r < 0)
 		return r;
-	r = a->json		? print_canonical(sg_checkpoint_json(&c))
-	    : puts(c.state) < 0 ? SG_EXIT_FAILED
-				: SG_EXIT_DONE;
+	if (a->json)
+		r = print_canonical(sg_checkpoint_json(&c));
+	else if (isatty(STDOUT_FILENO))
+		r = sg_inspect_step(&c, err);
+	else
+		r = puts(c.state) < 0 ? SG_EXIT_FAILED : SG_EXIT_DONE;
 	sg_checkpoint_finish(&c);
 	return r;
-}
-
-static bool holds(const json_t *list, const json_t *fact)
-{
-	size_t i;
-	const json_t *one;
-	json_array_foreach (list, i, one)
-		if (json_equal(one, fact))
-			return true;
-	return false;
-}
-
-static void print_missing(const json_t *from, const json_t *in, char sign)
-{
-	size_t i;
-	const json_t *fact;
-	json_array_foreach (from, i, fact)
-		if (!holds(in, fact))
-			(void)printf("%c %s\n", sign, json_string_value(fact));
 }
 
 static int diff(struct sg_txn *t, const struct arguments *a, struct sg_error *err)
 {
 	struct sg_checkpoint c = {0}, d = {0};
-	json_t *before = NULL, *after = NULL;
+	json_auto_t *j = NULL;
 	int r = get_step(t, a, a->from, &c, err);
 	if (r == 0)
 		r = get_step(t, a, a->to, &d, err);
 	if (r == 0)
-		r = sg_json_parse(c.clips_facts, strlen(c.clips_facts), &before, err);
-	if (r == 0)
-		r = sg_json_parse(d.clips_facts, strlen(d.clips_facts), &after, err);
-	if (r == 0) {
-		print_missing(before, after, '-');
-		print_missing(after, before, '+');
-	}
-	json_decref(before);
-	json_decref(after);
+		r = sg_inspect_diff(&c, &d, &j, err);
 	sg_checkpoint_finish(&c);
 	sg_checkpoint_finish(&d);
+	if (r < 0)
+		return r;
+	if (a->json)
+		return print_canonical(json_incref(j));
+	sg_inspect_print_diff(j);
+	return SG_EXIT_DONE;
+}
+
+static int load_graph(const struct sg_recording *rec, struct sg_graph **ret, struct sg_error *err)
+{
+	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
+	const struct sg_graph_limits limits = {.any_name = true};
+	const struct sg_recorded_graph *g = sg_recording_graph(rec, rec->row.graph_hash);
+	if (!g || !g->document.data)
+		return sg_error_set(err, SG_ENOTFOUND, NULL, "the graph of run %s is not stored",
+			rec->row.run_id);
+	return sg_graph_load_text(ret, "stored graph", g->document.data, g->document.len, kinds,
+		sg_run_kinds(kinds), &limits, err);
+}
+
+static size_t count_steps(const struct sg_recording *rec)
+{
+	size_t n = 0;
+	for (; rec; rec = rec->parent)
+		n += rec->n_steps;
+	return n;
+}
+
+/* The steps of the run; a fork's begin with its parents'. Borrowed; caller frees the list. */
+static struct sg_checkpoint *all_steps(const struct sg_recording *rec, size_t *ret_n)
+{
+	const struct sg_recording *own = rec;
+	struct sg_checkpoint *list = calloc(count_steps(rec) + 1, sizeof(*list));
+	int64_t from = rec->n_steps ? rec->steps[0].step : rec->row.steps;
+	size_t n = 0;
+	for (int64_t i = 0; list && i < from; i++) {
+		const struct sg_checkpoint *c = NULL;
+		for (const struct sg_recording *p = own->parent; p && !c; p = p->parent)
+			c = sg_recording_step(p, i);
+		if (c)
+			list[n++] = *c;
+	}
+	for (size_t i = 0; list && i < rec->n_steps; i++)
+		list[n++] = rec->steps[i];
+	*ret_n = n;
+	return list;
+}
+
+static int draw(struct sg_txn *t, const struct arguments *a, struct sg_error *err)
+{
+	sg_autorecording *rec = NULL;
+	struct sg_graph *g = NULL;
+	size_t n = 0;
+	int r = sg_recording_read(t, a->run_id, &rec, err);
+	if (r == 0)
+		r = load_graph(rec, &g, err);
+	if (r < 0)
+		return r;
+	sg_autofree struct sg_checkpoint *steps = all_steps(rec, &n);
+	r = steps ? sg_draw_write(g, &rec->row, steps, n, &a->draw, err) : sg_error_nomem(err);
+	sg_graph_destroy(g);
 	return r;
 }
 
@@ -201,7 +242,8 @@ static int inspect(const struct arguments *a, struct sg_error *err)
 	if (r == 0)
 		r = sg_txn_begin(s, false, &t, err);
 	if (r == 0)
-		r = a->from >= 0   ? diff(t, a, err)
+		r = a->draw.wanted ? draw(t, a, err)
+		    : a->from >= 0 ? diff(t, a, err)
 		    : a->step >= 0 ? one_step(t, a, err)
 				   : timeline(t, a, err);
 	sg_txn_abort(t);
@@ -223,11 +265,14 @@ static int run(int argc, char **argv)
 const struct sg_verb sg_verb_inspect = {
 	.name = "inspect",
 	.summary = "show a stored run",
-	.usage = "usage: stargraph inspect RUN [--state-dir DIR] [--json] [--step N | --diff N "
-		 "M]\n\n"
+	.usage = "usage: stargraph inspect RUN [--state-dir DIR] [--json]\n"
+		 "           [--step N | --diff N M | --draw text|svg [-o FILE]]\n\n"
 		 "  --state-dir DIR  where the run is stored (.stargraph)\n"
 		 "  --step N         the state after step N; with --json the whole checkpoint\n"
-		 "  --diff N M       the facts that went (-) and came (+) between two steps\n"
+		 "  --diff N M       what of the state changed (~), the facts that went (-) and\n"
+		 "                   came (+) between two steps\n"
+		 "  --draw text|svg  the graph and the path that the run took; -o FILE: not on\n"
+		 "                   standard output\n"
 		 "  --json           machine-readable\n",
 	.run = run,
 };

@@ -222,13 +222,14 @@ static int give_back(struct run *r, const struct given *g, struct sg_error *err)
 			"the branch %s went on with the field %s, which other branches add to; "
 			"give it back to a field of its own (outputs)",
 			s.node_id, g->joined);
-	if (r->f.plan) {
-		rc = sg_parallel_branch(&s, g->update, NULL, err);
-	} else {
+	if (!r->f.plan)
 		rc = sg_step_merge(r, g->set, g->update, err);
-		if (rc == 0)
-			rc = sg_step_decide(&s, false, err);
-	}
+	if (rc == 0)
+		rc = sg_step_mutate(&s, err);
+	if (rc == 0 && r->f.plan)
+		rc = sg_parallel_branch(&s, g->update, NULL, err);
+	else if (rc == 0)
+		rc = sg_step_decide(&s, false, err);
 	sg_step_finish(&s);
 	return rc;
 }
