@@ -232,7 +232,7 @@ static int compare_older(struct walk *w, struct sg_error *err)
 			r = differs(w, err);
 		if (r < 0)
 			return r;
-		if (w->seq + 1 == w->a->older.end || w->offset - from >= CHUNK) {
+		if (w->seq + 1 == w->a->older.end || w->offset - from >= CHUNK / 4 * 3) {
 			w->offset += w->line.len + 1;
 			w->seq++;
 			break;

@@ -146,18 +146,25 @@ static int key_body(struct sg_txn *t, uint64_t seq, struct sg_span run_id, char 
 	return sg_body_unpack(p.form, p.packed, SG_SPAN(NULL, 0), *ret_len, ret, err);
 }
 
-static int unpack(struct sg_txn *t, const struct parsed *p, char **ret, struct sg_error *err)
+/* k: the key step that the last record leaned on, or empty; the steps of a run share theirs. */
+static int unpack(struct sg_txn *t, const struct parsed *p, const char *run_id,
+	struct sg_checkpoint_key *k, char **ret, struct sg_error *err)
 {
-	sg_autofree char *base = NULL;
-	size_t n = 0;
+	struct sg_span base = {0};
 	if (p->form == SG_BODY_DELTA) {
 		if (p->key == NO_KEY)
 			return sg_error_set(err, SG_ECORRUPT, NULL, "a delta without a key step");
-		int r = key_body(t, p->key - 1, p->run_id, &base, &n, err);
-		if (r < 0)
-			return r;
+		if (!k->body || k->key != p->key) {
+			char *body = NULL;
+			size_t n = 0;
+			int r = key_body(t, p->key - 1, p->run_id, &body, &n, err);
+			if (r < 0)
+				return r;
+			sg_checkpoint_key_set(k, run_id, p->step, p->key, body, n);
+		}
+		base = SG_SPAN(k->body, k->len);
 	}
-	return sg_body_unpack(p->form, p->packed, SG_SPAN(base, n), body_len(p), ret, err);
+	return sg_body_unpack(p->form, p->packed, base, body_len(p), ret, err);
 }
 
 /* The key step that a new record may lean on: that of the step before it, or that step itself. 0 =
@@ -376,8 +383,8 @@ static int materialise(
 	return 0;
 }
 
-static int load(struct sg_txn *t, struct sg_span at, const char *run_id, int64_t step,
-	struct sg_checkpoint *ret, struct sg_error *err)
+static int load_with(struct sg_txn *t, struct sg_span at, const char *run_id, int64_t step,
+	struct sg_checkpoint_key *k, struct sg_checkpoint *ret, struct sg_error *err)
 {
 	struct parsed p = {0};
 	sg_autofree char *body = NULL;
@@ -387,11 +394,20 @@ static int load(struct sg_txn *t, struct sg_span at, const char *run_id, int64_t
 		r = sg_error_set(
 			err, SG_ECORRUPT, NULL, "the index names the record of another step");
 	if (r == 0)
-		r = unpack(t, &p, &body, err);
+		r = unpack(t, &p, run_id, k, &body, err);
 	if (r == 0)
 		r = materialise(&p, body, ret, err);
 	if (r < 0)
 		(void)sg_error_prefix(err, "run %s step %lld", run_id, (long long)step);
+	return r;
+}
+
+static int load(struct sg_txn *t, struct sg_span at, const char *run_id, int64_t step,
+	struct sg_checkpoint *ret, struct sg_error *err)
+{
+	struct sg_checkpoint_key k = {0};
+	int r = load_with(t, at, run_id, step, &k, ret, err);
+	sg_checkpoint_key_set(&k, "", 0, 0, NULL, 0);
 	return r;
 }
 
@@ -445,21 +461,16 @@ int sg_checkpoint_get(struct sg_txn *t, const char *run_id, int64_t step, struct
 	return r ? r : load(t, at, run_id, step, ret, err);
 }
 
-int sg_checkpoint_each(struct sg_txn *t, const char *run_id,
+static int each(struct sg_cursor *c, struct sg_txn *t, const struct index_key *prefix,
+	const char *run_id, struct sg_checkpoint_key *base,
 	int (*visit)(void *ctx, const struct sg_checkpoint *c), void *ctx, struct sg_error *err)
 {
-	struct index_key k;
-	struct sg_span key, at;
-	sg_autocursor *c = NULL;
-	if (make_key(run_id, 0, NULL, &k, NULL) < 0)
-		return 0;
-	int r = sg_cursor_open(t, SG_TABLE_STEP_INDEX, &c, err);
-	key = SG_SPAN(k.bytes, k.len);
-	if (r == 0)
-		r = sg_cursor_seek(c, SG_SEEK_GE, &key, &at, err);
-	while (r == 0 && key_of_run(key, &k)) {
+	struct sg_span key = SG_SPAN(prefix->bytes, prefix->len), at;
+	int r = sg_cursor_seek(c, SG_SEEK_GE, &key, &at, err);
+	while (r == 0 && key_of_run(key, prefix)) {
 		struct sg_checkpoint cp = {0};
-		r = load(t, at, run_id, key_step(key, k.prefix), &cp, err);
+		int64_t step = key_step(key, prefix->prefix);
+		r = load_with(t, at, run_id, step, base, &cp, err);
 		if (r < 0)
 			return r;
 		int stop = visit(ctx, &cp);
@@ -469,6 +480,21 @@ int sg_checkpoint_each(struct sg_txn *t, const char *run_id,
 		r = sg_cursor_seek(c, SG_SEEK_NEXT, &key, &at, err);
 	}
 	return r < 0 ? r : 0;
+}
+
+int sg_checkpoint_each(struct sg_txn *t, const char *run_id,
+	int (*visit)(void *ctx, const struct sg_checkpoint *c), void *ctx, struct sg_error *err)
+{
+	struct index_key k;
+	struct sg_checkpoint_key base = {0};
+	sg_autocursor *c = NULL;
+	if (make_key(run_id, 0, NULL, &k, NULL) < 0)
+		return 0;
+	int r = sg_cursor_open(t, SG_TABLE_STEP_INDEX, &c, err);
+	if (r == 0)
+		r = each(c, t, &k, run_id, &base, visit, ctx, err);
+	sg_checkpoint_key_set(&base, "", 0, 0, NULL, 0);
+	return r;
 }
 
 static json_t *parsed_json(const char *text)

@@ -201,14 +201,31 @@ static void drop_runs(struct sg_engine *e)
 		}
 }
 
-static void drop_batches(struct sg_engine *e)
+static void drop_spare(struct sg_engine *e)
 {
 	struct batch *b;
 	while ((b = e->spare)) {
 		e->spare = b->next;
 		sg_batch_free(b);
 	}
-	b = e->writer.started ? NULL : e->writer.done;
+	e->n_spare = 0;
+}
+
+bool sg_engine_rest(struct sg_engine *e)
+{
+	bool busy = e->queued || e->ready || e->stats.batches != e->rest_batches;
+	bool first = !busy && !e->rested;
+	e->rest_batches = e->stats.batches;
+	e->rested = !busy;
+	if (first)
+		drop_spare(e);
+	return first;
+}
+
+static void drop_batches(struct sg_engine *e)
+{
+	drop_spare(e);
+	struct batch *b = e->writer.started ? NULL : e->writer.done;
 	while (b) {
 		struct batch *next = b->next;
 		sg_batch_free(b);

@@ -369,6 +369,8 @@ struct sg_engine {
 	char runtime_hash[SG_SHA256_HEX], no_effects[SG_SHA256_HEX];
 	struct sg_replays *replay_jobs; /* replay/serving.c; NULL until the first */
 	struct sg_engine_stats stats;
+	uint64_t rest_batches; /* of stats, when sg_engine_rest was last called */
+	bool rested;
 	bool failed;
 	struct sg_error failure;
 };

@@ -241,6 +241,9 @@ struct sg_engine_stats {
 	uint64_t tokenize_us;		  /* time spent cutting texts into tokens */
 	struct sg_embed_pool_stats embed; /* all zero without a model */
 };
+/* To be called now and then. True once when nothing has been written since the last call: the
+ * memory that only busy times need is free again, and malloc_trim is worth its while. */
+bool sg_engine_rest(struct sg_engine *e);
 void sg_engine_stats(const struct sg_engine *e, struct sg_engine_stats *ret);
 
 /* Embeds one text on a worker; the callback gets a unit vector of SG_EMBED_DIM, borrowed. */

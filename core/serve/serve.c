@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -222,6 +223,8 @@ static void on_sweep(h2o_timeout_entry_t *entry)
 	notify_watchdog(s, now);
 	if (!s->draining)
 		sg_reload_watch(s);
+	if (sg_engine_rest(s->engine))
+		(void)malloc_trim(0); /* what busy times took is not kept for ever */
 	h2o_timeout_link(s->loop, &s->sweep_timeout, &s->sweep_entry);
 }
 
