@@ -113,10 +113,11 @@ suite_e2e() {
 
 # The release bundle, made, carried over and served without a network.
 suite_bundle() {
+	export SG_BUNDLE=$PWD/build/bundle
+	count_command "two bundles of one commit are byte-identical" tests/reproducible
+	count_command "an installation killed anywhere" tests/killed-install
 	count_command "zero to serve without a network" tests/airgap
-	if [ -n "$SG_LONG" ]; then
-		count_command "two builds are byte-identical" tests/reproducible
-	fi
+	rm -rf "$SG_BUNDLE"
 }
 
 suite_crash() { SG_BUILD=$PWD/build count_pytest crash tests/crash; }

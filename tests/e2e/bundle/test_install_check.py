@@ -1,7 +1,10 @@
 """bundle/install --check over small bundles: what is missing, altered, added or signed by somebody
 else is named before anything is changed. The two packages in them are empty ones of our names."""
 import hashlib
+import os
 import pathlib
+import pty
+import re
 import shutil
 import subprocess
 
@@ -111,3 +114,43 @@ def test_a_missing_dependency_is_named_and_nothing_changes(bundle, keys):
     assert done.returncode == 1
     assert "missing-dependency" in done.stderr
     assert "libnosuchthing9" in done.stderr
+
+
+def test_every_refusal_has_a_cause_that_the_page_names():
+    text = (TOP / "bundle/install").read_text()
+    causes = re.findall(r"\bfail (\d) ([a-z-]+) \"", text)
+    assert len(causes) == len(re.findall(r"\bfail \d", text))  # none without one
+    page = (TOP / "docs/operating/install.md").read_text()
+    for code, cause in causes:
+        row = next(x for x in page.splitlines() if x.startswith(f"| {code} |"))
+        assert f"`{cause}`" in row, (code, cause)
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(bundle, keys):
+    before = sorted(p.as_posix() for p in pathlib.Path("/opt").glob("stargraph/*"))
+    done = check(bundle, "--key", keys["release"] / "public.gpg", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would stage /opt/stargraph/releases/0.0.1-" in done.stderr
+    assert sorted(p.as_posix() for p in pathlib.Path("/opt").glob("stargraph/*")) == before
+
+
+def test_progress_is_drawn_on_a_terminal(bundle, keys):
+    for i in range(40):
+        (bundle / f"file{i}").write_text(str(i))
+    sign(bundle, keys["release"])
+    main, side = pty.openpty()
+    p = subprocess.Popen([bundle / "install", "--check", "--key", keys["release"] / "public.gpg"], stderr=side)
+    os.close(side)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(main, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(main)
+    assert p.wait() == 0
+    assert b"verifying [####" in seen and b" 50%" in seen
+
