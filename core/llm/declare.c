@@ -45,6 +45,9 @@ static int read_key(struct sg_llm *l, const char *path, struct sg_error *err)
 		return sg_error_set(err, SG_EREFUSED, NULL,
 			"api_key_file: %s can be read by others than its owner; chmod 600 it",
 			path);
+	if (stat(path, &st) == 0 && st.st_uid != 0 && st.st_uid != geteuid())
+		return sg_error_set(err, SG_EREFUSED, NULL,
+			"api_key_file: %s belongs to another user than root or the server's", path);
 	int r = sg_file_read(path, SG_LLM_KEY_BYTES, &text, &n, err);
 	if (r < 0)
 		return sg_error_prefix(err, "api_key_file");

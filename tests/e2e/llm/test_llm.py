@@ -104,6 +104,39 @@ def test_options_and_a_schema_become_fields(tmp_path):
     assert '"required":["a"]' in r["messages"][0]["content"]
 
 
+def test_request_and_response_are_those_of_the_openai_package(tmp_path):
+    """Its own types, strictly: the request fits them, and so does what the stand-in answers."""
+    from openai.types.chat import ChatCompletion
+    from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+    from pydantic import TypeAdapter
+    g = graph(tmp_path, "g", [ASK, JUDGE,
+                              '{id: o, kind: llm, config: {prompt: x, seed: 1, response_format: json_object, '
+                              'schema: {type: object, properties: {a: {type: string}}}, out: d}}'])
+    with FakeLLM() as llm:
+        llm.answer = lambda r: ({"verdict": "pass", "score": 1, "rationale": "r"} if "verdict" in str(r)
+                                else {"a": "b"} if "response_format" in r else "text")
+        p = run(tmp_path, g, llm.url)
+    assert json.loads(p.stdout)["status"] == "done", p.stdout
+    assert len(llm.requests) == 3
+    for request in llm.requests:
+        TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(request, strict=True)
+        assert set(request) <= set(CompletionCreateParamsNonStreaming.__annotations__)
+    ChatCompletion.model_validate(completion("x", "m"), strict=True)
+
+
+def test_the_openai_client_and_stargraph_send_the_same(tmp_path):
+    """What the client of the openai package sends for the same call, member by member."""
+    from openai import OpenAI
+    g = graph(tmp_path, "g", [ASK])
+    with FakeLLM("text") as llm:
+        assert run(tmp_path, g, llm.url).returncode == 0
+        ours = llm.requests[0]
+        client = OpenAI(base_url=llm.url, api_key="k", max_retries=0)
+        told = client.chat.completions.create(**ours)
+        assert told.choices[0].message.content == "text"
+        assert llm.requests[1] == ours and llm.paths[0] == llm.paths[1]
+
+
 def test_equal_runs_ask_equal_questions(tmp_path):
     g = graph(tmp_path, "g", [ASK, JUDGE])
     hashes = []
@@ -299,6 +332,38 @@ def test_branches_wait_side_by_side_and_no_more_than_allowed(tmp_path):
             r = core.run("run:g", {}, wait=60)
             assert r["state"] == {f"f{i}": f"answer {i}" for i in range(6)}
             assert llm.most_at_once == concurrent
+
+
+def test_nobody_waits_for_an_endpoint_that_hangs_or_floods(tmp_path):
+    """`SG_LLM_REPORT=1 pytest -s` prints the latencies of another client."""
+    hang = graph(tmp_path, "hang", [JUDGE, END])
+    flood = graph(tmp_path, "flood", ["{id: judge, kind: judge, config: {rubric: good, input: question, "
+                                      "endpoint: flood}}", END])
+    hang.write_text(hang.read_text().replace("input: question}", "input: question, endpoint: local}"))
+    short = graph(tmp_path, "short", ["{id: a, kind: passthrough}", END])
+    stuck = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n", then=b"x", pause=0.2)
+    flooding = raw(b"HTTP/1.1 200 OK\r\n\r\n", then=b"x" * 65536)
+    with FakeLLM(stuck) as one, FakeLLM(flooding) as other:
+        tables = [{**one.declared, "concurrent": 64, "timeout_seconds": 30},
+                  {**other.declared, "name": "flood", "response_bytes": 16777216}]
+        with LlmCore(tmp_path / "core", tables, graphs=[hang, flood, short]) as core:
+            for _ in range(20):
+                core.post("/v1/runs", {"graph_id": "run:hang", "params": {"question": "q"}})
+            c, times, end = core.connection(), [], time.monotonic() + 4
+            while time.monotonic() < end:
+                if len(times) % 100 == 0:
+                    core.post("/v1/runs", {"graph_id": "run:flood", "params": {"question": "q"}})
+                before = time.monotonic()
+                assert core.get("/v1/health", connection=c).status == 200
+                times.append((time.monotonic() - before) * 1000)
+                time.sleep(0.002)
+            c.close()
+            assert core.run("run:short", {})["status"] == "done"
+            assert one.most_at_once == 20 and other.requests
+    times.sort()
+    if os.environ.get("SG_LLM_REPORT"):
+        print(f"\n{len(times)} requests: p50 {times[len(times) // 2]:.2f} ms, "
+              f"p99 {times[int(len(times) * 0.99)]:.2f} ms, most {times[-1]:.2f} ms")
 
 
 # ---- nothing leaves the host ----
