@@ -2,10 +2,13 @@
 #include "cli/pack_test.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "pack/pack.h"
+#include "run/pack_diff.h"
 #include "run/pack_test.h"
 
 static const char *text_of(const json_t *j, const char *key)
@@ -59,4 +62,68 @@ int sg_cli_pack_test(const char *dir, bool json, bool strict)
 	bool failed = json_integer_value(json_object_get(all, "failed")) > 0 ||
 		      (strict && json_array_size(json_object_get(all, "never_fired")) > 0);
 	return failed || fflush(stdout) ? SG_EXIT_FAILED : SG_EXIT_DONE;
+}
+
+/* ---- diff ---- */
+
+static void print_names(const json_t *list, char sign, const char *part)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		(void)printf("%c %s %s\n", sign, part, json_string_value(json_array_get(list, i)));
+}
+
+static void print_side(const json_t *diff, const char *side, const char *sign)
+{
+	const json_t *p = json_object_get(diff, side);
+	(void)printf("%s %s %s  tree %s\n", sign, text_of(diff, "pack"), text_of(p, "version"),
+		text_of(p, "sha256"));
+}
+
+static void print_diff(const json_t *diff)
+{
+	static const char *const parts[][2] = {{"rules", "rule"}, {"facts", "deffacts"},
+		{"templates", "deftemplate"}, {"actions", "may decide"},
+		{"capabilities", "asks for capability"}, {"targets", "leads to node"}};
+	print_side(diff, "from", "---");
+	print_side(diff, "to", "+++");
+	for (size_t i = 0; i < SG_ARRAY_LEN(parts); i++) {
+		const json_t *p = json_object_get(diff, parts[i][0]);
+		print_names(json_object_get(p, "removed"), '-', parts[i][1]);
+		print_names(json_object_get(p, "added"), '+', parts[i][1]);
+		print_names(json_object_get(p, "changed"), '~', parts[i][1]);
+	}
+}
+
+static int same_id(const struct sg_pack *a, const struct sg_pack *b, struct sg_error *err)
+{
+	return strcmp(a->id, b->id) == 0 ? 0
+					 : sg_error_set(err, SG_EINVALID, NULL,
+						   "%s is pack \"%s\", %s is pack \"%s\"", a->dir,
+						   a->id, b->dir, b->id);
+}
+
+int sg_cli_pack_diff(const char *from, const char *to, bool json)
+{
+	struct sg_error err = {0};
+	struct sg_pack *a = NULL, *b = NULL;
+	json_auto_t *diff = NULL;
+	sg_autobuf text = SG_BUF_INIT(64U << 20);
+	int r = sg_pack_read(&a, from, &err);
+	if (r == 0)
+		r = sg_pack_read(&b, to, &err);
+	if (r == 0)
+		r = same_id(a, b, &err);
+	if (r == 0)
+		r = sg_pack_diff(a, b, &diff, &err);
+	if (r == 0 && json)
+		r = sg_json_canonical(diff, &text, &err);
+	sg_pack_destroy(a);
+	sg_pack_destroy(b);
+	if (r < 0)
+		return sg_cli_fail(&err);
+	if (json)
+		(void)puts(text.data);
+	else
+		print_diff(diff);
+	return fflush(stdout) ? SG_EXIT_FAILED : SG_EXIT_DONE;
 }

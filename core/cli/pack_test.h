@@ -7,5 +7,7 @@
 /* Runs a pack's fact tables and prints what came of each case. Exit 1 when one fails, or with
  * strict when a rule never fired. */
 int sg_cli_pack_test(const char *dir, bool json, bool strict);
+/* Prints what changes when one pack takes the place of another; no signature is asked for. */
+int sg_cli_pack_diff(const char *from, const char *to, bool json);
 
 #endif

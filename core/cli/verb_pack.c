@@ -163,6 +163,11 @@ static int keygen(const struct request *q)
 	return print_json(json_pack("{s:s,s:s}", "key_id", id, "dir", q->out ? q->out : "."));
 }
 
+static int diff(const struct request *q)
+{
+	return sg_cli_pack_diff(q->args[0], q->args[1], q->json);
+}
+
 static int test(const struct request *q)
 {
 	return sg_cli_pack_test(q->args[0], q->json, q->strict);
@@ -173,6 +178,7 @@ static const struct {
 	int min_args, max_args;
 	int (*run)(const struct request *q);
 } subcommands[] = {
+	{"diff", 2, 2, diff},
 	{"keygen", 0, 0, keygen},
 	{"list", 1, 10000, list},
 	{"pin", 1, 1, pin},
@@ -262,7 +268,8 @@ const struct sg_verb sg_verb_pack = {
 		"       stargraph pack list PACK…  [--allow KEY.pub.pem]…\n"
 		"       stargraph pack pin PACK\n"
 		"       stargraph pack revert KEY_ID\n"
-		"       stargraph pack test PACK [--json] [--strict]\n\n"
+		"       stargraph pack test PACK [--json] [--strict]\n"
+		"       stargraph pack diff OLD NEW [--json]\n\n"
 		"  PACK         a directory with manifest.yaml and rules.clp\n"
 		"  --allow KEY  trust only these keys; without it, what the configuration trusts:\n"
 		"               [packs] allow, and under oss-default the keys pinned in\n"
@@ -271,7 +278,9 @@ const struct sg_verb sg_verb_pack = {
 		"  revert       forget a pinned key\n"
 		"  test         run the fact tables in PACK/tests; the pack needs no signature "
 		"yet.\n"
-		"               Exit code 1: a case failed, or with --strict a rule never fired\n\n"
+		"               Exit code 1: a case failed, or with --strict a rule never fired\n"
+		"  diff         rules, facts and templates that NEW adds, removes or changes, and\n"
+		"               what its rules may decide, ask a capability for, and lead to\n\n"
 		"Exit code 4: the signature does not verify; 5: it verifies, but only with the "
 		"key\n"
 		"that came with the pack. The configuration's flags (--config, --profile,\n"

@@ -29,6 +29,6 @@ const struct sg_verb sg_verb_serve = {
 		 "                       [--tls-cert FILE --tls-key FILE --tls-ca-cert FILE\n"
 		 "                        [--tls-crl FILE] [--tls-require-client-cert]]\n"
 		 "Any flag that `stargraph config` names may be given. Runs until SIGTERM; SIGHUP\n"
-		 "reloads grants, deny list, edge users and certificates.\n",
+		 "reloads grants, deny list, edge users, certificates and rule packs.\n",
 	.run = run,
 };

@@ -268,12 +268,15 @@ int sg_prepared_store(struct sg_engine *e, struct prepared *p, struct sg_error *
 	return store_packs(e, p, err);
 }
 
-static int list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+int sg_prepared_list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 {
 	const struct sg_graph **l =
 		realloc((void *)(uintptr_t)e->listed, (e->n_listed + 1) * sizeof(*l));
 	if (!l)
 		return sg_error_nomem(err);
+	struct prepared *old = sg_prepared_find(e, p->graph->id);
+	if (old)
+		old->listed = false;
 	e->listed = l;
 	size_t at = e->n_listed;
 	for (size_t i = 0; i < e->n_listed; i++)
@@ -286,7 +289,7 @@ static int list(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 	return sg_prepared_store(e, p, err);
 }
 
-static int adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)
+int sg_prepared_adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 {
 	struct prepared *old = sg_prepared_find(e, p->graph->id);
 	if (old && strcmp(old->from, p->from) != 0) {
@@ -296,11 +299,9 @@ static int adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err)
 		sg_prepared_destroy(p);
 		return r;
 	}
-	if (old)
-		old->listed = false;
 	*e->graphs_tail = p;
 	e->graphs_tail = &p->next;
-	return list(e, p, err);
+	return sg_prepared_list(e, p, err);
 }
 
 /* The stores that a graph may name: those that there are. */
@@ -339,7 +340,7 @@ static int load_file(struct sg_engine *e, const char *path, struct sg_error *err
 	free(stores.list);
 	if (r == 0)
 		r = sg_prepared_make(&p, e, g, path, err);
-	return r < 0 ? r : adopt(e, p, err);
+	return r < 0 ? r : sg_prepared_adopt(e, p, err);
 }
 
 static int is_graph(const struct dirent *d)
@@ -376,6 +377,24 @@ int sg_engine_load(struct sg_engine *e, const char *path, struct sg_error *err)
 	return r;
 }
 
+/* With the packs it was stored with, whatever is installed now: the hash covers them. Takes g. */
+static int make_stored(struct sg_engine *e, struct sg_txn *t, struct sg_graph *g, const char *hash,
+	struct prepared **ret, struct sg_error *err)
+{
+	struct sg_mounts *stored = NULL;
+	const struct sg_mounts *now = e->mounts;
+	int r = sg_mounts_from_store(&stored, t, hash, err);
+	if (r < 0) {
+		sg_graph_destroy(g);
+		return r;
+	}
+	e->mounts = r == 0 ? stored : now;
+	r = sg_prepared_make(ret, e, g, "", err);
+	e->mounts = now;
+	sg_mounts_destroy(stored);
+	return r;
+}
+
 int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 	struct prepared **ret, struct sg_error *err)
 {
@@ -398,19 +417,12 @@ int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,
 	r = sg_graph_load_text(
 		&g, "stored graph", text.data, text.len, kinds, sg_run_kinds(kinds), &limits, err);
 	if (r == 0)
-		r = sg_prepared_make(
-			&p, e, g, "", err); /* binds the packs, which the hash covers */
+		r = make_stored(e, t, g, hash, &p, err);
 	if (r == 0 && strcmp(p->graph->hash, hash) != 0) {
-		bool mounts = p->graph->n_governance > 0;
 		sg_prepared_destroy(p);
-		return mounts ? sg_error_set(err, SG_ECONFLICT, "pack-changed",
-					"the graph with hash %s mounts rule packs that are no "
-					"longer "
-					"installed as they were",
-					hash)
-			      : sg_error_set(err, SG_ECORRUPT, "graph-hash",
-					"the stored graph document does not have its hash %s",
-					hash);
+		return sg_error_set(err, SG_ECORRUPT, "graph-hash",
+			"the stored graph document, with its packs, does not have its hash %s",
+			hash);
 	}
 	if (r < 0)
 		return r;

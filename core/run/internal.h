@@ -410,6 +410,14 @@ int sg_prepared_make(struct prepared **ret, struct sg_engine *e, struct sg_graph
 	const char *from, struct sg_error *err); /* takes g */
 int sg_prepared_store(struct sg_engine *e, struct prepared *p, struct sg_error *err);
 void sg_prepared_destroy(struct prepared *p);
+/* Into the list of those that are started by id, in the place of an older one of that id; stored.
+ */
+int sg_prepared_list(struct sg_engine *e, struct prepared *p, struct sg_error *err);
+/* That, and among the engine's. Takes p. SG_EINVALID: the id is another file's. */
+int sg_prepared_adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err);
+/* remount.c: the packs that a stored graph was stored with. Positive outcome 1: none. */
+int sg_mounts_from_store(
+	struct sg_mounts **ret, struct sg_txn *t, const char *graph_hash, struct sg_error *err);
 struct prepared *sg_prepared_find(struct sg_engine *e, const char *graph_id);
 /* The graph with this hash: loaded, or read back from the store. */
 int sg_prepared_by_hash(struct sg_engine *e, struct sg_txn *t, const char *hash,

@@ -158,9 +158,12 @@ static int missing(const struct sg_mounts *m, const struct sg_graph *g,
 static int check(const struct sg_graph *g, const struct sg_pack_mount *mount,
 	const struct sg_pack *p, struct sg_error *err)
 {
-	if (mount->version && strcmp(mount->version, p->version) != 0)
-		return fail(
-			g, mount, err, "is mounted in another version; installed is ", p->version);
+	if (mount->version && strcmp(mount->version, p->version) != 0) {
+		char text[200];
+		(void)snprintf(text, sizeof(text), "is mounted in version %.64s; installed is ",
+			mount->version);
+		return fail(g, mount, err, text, p->version);
+	}
 	if (mount->requires_facts && strcmp(mount->requires_facts, SG_PACK_FACTS_VERSION) != 0)
 		return fail(g, mount, err, "requires another stargraph_facts_version; this is ",
 			SG_PACK_FACTS_VERSION);
@@ -202,6 +205,14 @@ static int collect(const struct sg_mounts *m, const struct sg_graph *g, struct t
 	for (size_t i = 0; r == 0 && i < g->n_nodes; i++)
 		if (g->nodes[i].subgraph)
 			r = collect(m, g->nodes[i].subgraph, t, err);
+	return r;
+}
+
+int sg_mounts_check(const struct sg_mounts *m, const struct sg_graph *g, struct sg_error *err)
+{
+	struct triples t = {0};
+	int r = collect(m, g, &t, err);
+	free(t.all);
 	return r;
 }
 

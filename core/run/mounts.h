@@ -2,6 +2,7 @@
 #ifndef SG_RUN_MOUNTS_H
 #define SG_RUN_MOUNTS_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -30,6 +31,11 @@ int sg_mounts_from_stored(struct sg_mounts **ret, const char *const *texts, cons
 struct sg_pack;
 const struct sg_pack *sg_mounts_find(const struct sg_mounts *m, const char *id);
 const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i); /* NULL: no more */
+/* May g mount what it names? As sg_mounts_bind, without binding. */
+int sg_mounts_check(const struct sg_mounts *m, const struct sg_graph *g, struct sg_error *err);
+/* remount.c: what would change, a new list of pack_diff.h's objects. */
+int sg_mounts_diff(const struct sg_mounts *from, const struct sg_mounts *to, json_t **ret,
+	struct sg_error *err);
 /* The packs of g and of the graphs in its nodes, each once, in mounting order; borrowed from m. At
  * most max; returns how many. */
 size_t sg_mounts_of(const struct sg_mounts *m, const struct sg_graph *g,

@@ -199,6 +199,15 @@ int sg_engine_note_get(
 /* Graphs in load order; borrowed. */
 size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const **ret);
 
+/* Other packs from now on (borrowed until the next call, or the engine's end). The graphs that
+ * mount what changed are compiled first, all of them, and only then take effect: for runs that
+ * start from now on; those under way keep what they started with. Each change is audited
+ * (pack_replaced). *ret_changes: a new list of pack_diff.h's objects, empty when nothing changed.
+ * SG_EREFUSED "pack-replacement" under cleared; SG_EINVALID: a graph may not mount what is there
+ * now. On an error everything stays. */
+int sg_engine_remount(struct sg_engine *e, const struct sg_mounts *to, const char *actor,
+	json_t **ret_changes, struct sg_error *err);
+
 /* An audit record of something outside a run (a request, a denial). wait != NULL: called once it is
  * durable. payload is copied. */
 int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,

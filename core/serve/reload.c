@@ -5,6 +5,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "run/mounts.h"
+#include "run/pack_diff.h"
 #include "serve/internal.h"
 
 struct fresh {
@@ -94,6 +96,40 @@ static int read_fresh(struct sg_server *s, struct fresh *f, struct sg_error *err
 		(b) = swap_v; \
 	} while (0)
 
+static void note_refused(struct sg_server *s, const struct sg_error *why)
+{
+	struct sg_error ignored;
+	json_t *payload = json_pack("{s:s, s:s}", "class", why->kind, "reason", why->text);
+	sg_log(SG_LOG_ERROR, "the rule packs stay as they are: %s", why->text);
+	(void)sg_engine_audit(
+		s->engine, "system", "pack_refused", NULL, payload, NULL, NULL, &ignored);
+	json_decref(payload);
+}
+
+/* Packs by themselves, and last: a pack that is refused keeps nothing else of a reload back. */
+static void renew_packs(struct sg_server *s)
+{
+	struct sg_mounts *fresh = NULL;
+	struct sg_error why = {0};
+	json_auto_t *changes = NULL;
+	size_t i;
+	json_t *one;
+	int r = sg_mounts_from_config(&fresh, s->config, &why);
+	if (r == 0)
+		r = sg_engine_remount(s->engine, fresh, "system", &changes, &why);
+	if (r < 0) {
+		sg_mounts_destroy(fresh);
+		note_refused(s, &why);
+		return;
+	}
+	SWAP(s->mounts, fresh);
+	sg_mounts_destroy(fresh);
+	json_array_foreach (changes, i, one) {
+		sg_autofree char *line = sg_pack_diff_line(one);
+		sg_log(SG_LOG_INFO, "rule pack %s", line ? line : "");
+	}
+}
+
 int sg_reload(struct sg_server *s, struct sg_error *err)
 {
 	SG_CLEANUP(fresh_finish) struct fresh f = {0};
@@ -111,6 +147,7 @@ int sg_reload(struct sg_server *s, struct sg_error *err)
 	s->global.max_request_entity_size = (size_t)s->config->limits.body_bytes;
 	sg_api_reconfigure(s->api, s->config);
 	sg_engine_keep(s->engine, s->config->keep.runs, s->config->keep.seconds);
+	renew_packs(s);
 	return 0;
 }
 

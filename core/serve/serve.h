@@ -2,7 +2,7 @@
  *
  * All gates are passed before any port opens. Runs until SIGTERM or SIGINT, then drains: no
  * request that was read is lost, within SG_SERVE_DRAIN_MS. SIGHUP, or a change of the file,
- * reloads the configuration: grants, deny list, edge users, MAC key, TLS files.
+ * reloads the configuration: grants, deny list, edge users, MAC key, TLS files, rule packs.
  */
 #ifndef SG_SERVE_SERVE_H
 #define SG_SERVE_SERVE_H
