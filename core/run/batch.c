@@ -68,7 +68,7 @@ void sg_batch_recycle(struct sg_engine *e, struct batch *b)
 	b->n = 0;
 	b->slots = NULL;
 	b->acks = NULL;
-	b->n_steps = b->n_events = b->n_facts = 0;
+	b->n_steps = b->n_events = b->n_facts = b->bytes = 0;
 	b->status = 0;
 	b->next = e->spare;
 	e->spare = b;
@@ -141,6 +141,13 @@ struct item *sg_batch_event(struct sg_engine *e, struct run *r, int64_t ts_us, c
 	return i->event.payload && i->event.actor ? i : NULL;
 }
 
+/* What the writer will take its time over. */
+static void count_bytes(struct sg_engine *e, size_t n)
+{
+	e->gather->bytes += n;
+	e->queued_bytes += n;
+}
+
 static int hold(struct batch *b, struct text *t)
 {
 	struct held *h = sg_arena_alloc(&b->arena, sizeof(*h));
@@ -173,6 +180,8 @@ int sg_batch_checkpoint(struct run *r, const struct sg_checkpoint *c, struct tex
 	k->next_action = sg_arena_strdup(a, c->next_action);
 	k->recorded = sg_arena_strdup(a, c->recorded);
 	b->n_steps++;
+	count_bytes(e, state->len + (c->clips_facts ? strlen(c->clips_facts) : 0) +
+			       (c->recorded ? strlen(c->recorded) : 0));
 	sg_text_unref(r->told);
 	r->told = sg_text_ref(state);
 	s->n_path = r->n_path;
@@ -189,6 +198,7 @@ int sg_batch_put(struct sg_engine *e, struct slot *s, enum sg_table table, struc
 	i->put.table = table;
 	i->put.key = (struct sg_span){sg_arena_strndup(a, k.data, k.len), k.len};
 	i->put.val = (struct sg_span){sg_arena_strndup(a, v.data ? v.data : "", v.len), v.len};
+	count_bytes(e, v.len);
 	return i->put.key.data && i->put.val.data ? 0 : -SG_ENOMEM;
 }
 

@@ -60,6 +60,7 @@ static void complete_batch(struct sg_engine *e, struct batch *b)
 		e->failure = *err;
 	}
 	e->queued -= b->n;
+	e->queued_bytes -= b->bytes;
 	e->facts_durable += b->n_facts;
 	if (!err) {
 		e->stats.batches++;

@@ -146,7 +146,6 @@ static struct sg_engine *make_engine(const struct sg_engine_options *o)
 	e->offload_waiting_tail = &e->offload_waiting;
 	e->offload_done_tail = &e->offload_done;
 	e->graphs_tail = &e->graphs;
-	e->ready_tail = &e->ready;
 	TAILQ_INIT(&e->active);
 	TAILQ_INIT(&e->out);
 	e->jobs_done_tail = &e->jobs_done;
@@ -279,6 +278,12 @@ int sg_engine_fd(const struct sg_engine *e)
 	return e->event_fd;
 }
 
+static bool may_step(const struct sg_engine *e)
+{
+	return e->ready && !e->failed && !e->stopping && !atomic_load(&e->writer.no_space) &&
+	       e->queued <= (uint64_t)e->limits.queue && e->queued_bytes <= SG_RUN_QUEUE_BYTES;
+}
+
 int sg_engine_timeout_ms(const struct sg_engine *e)
 {
 	int64_t next = sg_timer_next(e);
@@ -286,7 +291,7 @@ int sg_engine_timeout_ms(const struct sg_engine *e)
 	for (size_t i = 0; i < SG_ARRAY_LEN(others); i++)
 		if (next < 0 || (others[i] >= 0 && others[i] < next))
 			next = others[i];
-	if (e->ready && !atomic_load(&e->writer.no_space))
+	if (may_step(e))
 		return 0;
 	if (next < 0)
 		return -1;
@@ -343,30 +348,13 @@ static void fire_timers(struct sg_engine *e)
 		wake(e, id);
 }
 
-static bool may_step(const struct sg_engine *e)
-{
-	return e->ready && !e->failed && !e->stopping && !atomic_load(&e->writer.no_space) &&
-	       e->queued <= (uint64_t)e->limits.queue;
-}
-
-static void step_one(struct sg_engine *e)
-{
-	struct run *r = e->ready;
-	e->ready = r->ready_next;
-	if (!e->ready)
-		e->ready_tail = &e->ready;
-	r->ready_next = NULL;
-	r->queued = false;
-	sg_run_advance(r, SG_RUN_TURN_STEPS);
-}
-
 /* An idle writer gets what is gathered once that took as long to compute as a commit takes: sooner,
  * one run would have a commit of its own while all others wait for it; later, the disk would. */
 static void step_ready(struct sg_engine *e)
 {
 	int64_t from = sg_clock_monotonic_us(), until = from + SG_RUN_DISPATCH_US;
 	while (may_step(e)) {
-		step_one(e);
+		sg_run_advance(sg_ready_take(e), SG_RUN_TURN_STEPS);
 		int64_t now = sg_clock_monotonic_us();
 		if (now > until)
 			break;

@@ -31,6 +31,7 @@
 #define SG_RUN_IN_FLIGHT 10000
 #define SG_RUN_QUEUE 65536		   /* events and checkpoints waiting for the writer */
 #define SG_RUN_RULE_AUDITS 100		   /* audit lines that the rules of one step write */
+#define SG_RUN_QUEUE_BYTES (4U << 20)	   /* of these: what they may delay others by */
 #define SG_RUN_CARRIED_FACTS 1000	   /* that a run carries from step to step */
 #define SG_RUN_TURN_STEPS 32		   /* steps of one run before others have their turn */
 #define SG_RUN_DISPATCH_US 4000		   /* of stepping before the loop gets its turn */
@@ -77,6 +78,7 @@ struct prepared {
 	char *from;	       /* path it was loaded from; "" = the store */
 	bool listed;	       /* started by id; else only older runs still need it */
 	bool stored;	       /* its document has been put to the store */
+	int64_t turn_us;       /* what a turn of its runs usually takes */
 };
 
 /* A fact that a run carries from step to step. */
@@ -149,7 +151,11 @@ struct watcher {
 
 struct run {
 	struct run *table_next;
-	struct run *ready_next;
+	struct {
+		struct run *child, *next, *prev; /* prev: the parent of a first child */
+		int64_t start_us, finish_us;	 /* of the engine's virtual clock */
+		uint64_t number;		 /* first come, first served among equals */
+	} ready;
 	struct sg_engine *engine;
 	const struct source *source; /* NULL = the world */
 	void *source_data;
@@ -246,6 +252,7 @@ struct batch {
 	struct watcher *acks; /* of no run */
 	uint64_t n_steps, n_events;
 	uint64_t n_facts;    /* executions of assert_facts whose deltas it holds */
+	uint64_t bytes;	     /* of its larger texts */
 	int status;	     /* set by the writer: 0 or a negative code */
 	struct sg_error err; /* with status */
 };
@@ -348,10 +355,13 @@ struct sg_engine {
 	size_t n_runs;	       /* in the table */
 	struct run *idem[256]; /* starts with a key that are not durable yet */
 	struct watcher *watchers[SG_RUN_BUCKETS];
-	struct run *ready, **ready_tail;
+	struct run *ready; /* ready.c: the one to step next */
+	size_t n_ready;
+	uint64_t ready_number;
+	int64_t now_us; /* the virtual clock */
 	struct batch *gather, *spare;
 	size_t n_spare;
-	uint64_t queued;		    /* items not yet durable */
+	uint64_t queued, queued_bytes;	    /* items not yet durable, and their larger texts */
 	uint64_t facts_made, facts_durable; /* executions of assert_facts; see there */
 	struct writer writer;
 	struct timer *timers; /* heap */
@@ -389,7 +399,11 @@ int sg_engine_create_bare(
 	struct sg_engine **ret, const struct sg_engine_options *o, struct sg_error *err);
 struct run *sg_run_find(struct sg_engine *e, const char *run_id);
 void sg_run_insert(struct run *r);
+/* ready.c */
 void sg_run_ready(struct run *r);
+struct run *sg_ready_take(struct sg_engine *e); /* of those that there are */
+void sg_ready_used(struct run *r, int64_t us);	/* loop time that r has used */
+void sg_ready_remove(struct run *r);
 struct run *sg_run_create(struct sg_engine *e, struct prepared *g);
 void sg_idem_forget(struct run *r);
 unsigned sg_bucket(const void *data, size_t n);

@@ -477,9 +477,11 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 	if (r && r->exec != x)
 		return; /* a branch that was started ahead: it has its turn */
 	if (r) {
+		int64_t from = sg_clock_monotonic_us();
 		r->exec = NULL;
 		r->phase = PHASE_READY;
 		conclude_node(r, x, x->outcome, &x->failure);
+		sg_ready_used(r, sg_clock_monotonic_us() - from);
 		after(r);
 	}
 	sg_exec_free(x);
@@ -604,7 +606,7 @@ static void one_step(struct run *r)
 
 void sg_run_advance(struct run *r, int max_steps)
 {
-	int64_t until = sg_clock_monotonic_us() + SG_RUN_DISPATCH_US;
+	int64_t from = sg_clock_monotonic_us(), until = from + SG_RUN_DISPATCH_US;
 	for (int i = 0; i < max_steps && r->phase == PHASE_READY; i++) {
 		if (i && sg_clock_monotonic_us() > until)
 			break;
@@ -615,5 +617,6 @@ void sg_run_advance(struct run *r, int max_steps)
 		if (may_execute(r))
 			one_step(r);
 	}
+	sg_ready_used(r, sg_clock_monotonic_us() - from);
 	after(r);
 }

@@ -1,4 +1,4 @@
-/* The runs in memory, the ready queue, and who waits for what. */
+/* The runs in memory, and who waits for what. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,17 +30,6 @@ void sg_run_insert(struct run *r)
 	e->n_runs++;
 }
 
-void sg_run_ready(struct run *r)
-{
-	struct sg_engine *e = r->engine;
-	if (r->queued)
-		return;
-	r->queued = true;
-	*e->ready_tail = r;
-	e->ready_tail = &r->ready_next;
-	sg_engine_kick(e);
-}
-
 struct run *sg_run_create(struct sg_engine *e, struct prepared *g)
 {
 	struct run *r = calloc(1, sizeof(*r));
@@ -67,19 +56,6 @@ static void remove_from_table(struct run *r)
 	e->n_runs--;
 }
 
-static void remove_from_ready(struct run *r)
-{
-	struct sg_engine *e = r->engine;
-	struct run **p = &e->ready;
-	while (*p && *p != r)
-		p = &(*p)->ready_next;
-	if (!*p)
-		return;
-	*p = r->ready_next;
-	if (!r->ready_next)
-		e->ready_tail = p;
-}
-
 void sg_idem_forget(struct run *r)
 {
 	if (!r->idem_key)
@@ -98,8 +74,7 @@ void sg_run_destroy(struct run *r)
 	if (!r)
 		return;
 	remove_from_table(r);
-	if (r->queued)
-		remove_from_ready(r);
+	sg_ready_remove(r);
 	sg_idem_forget(r);
 	sg_deadline_idle(r);
 	if (r->source && r->source->release)

@@ -108,6 +108,7 @@ struct sg_server {
 	int signal_fd;
 	h2o_socket_t *signal_sock, *engine_sock;
 	bool draining, done;
+	bool stepped; /* the engine had its turn in this one of the loop */
 	int64_t drain_until_us;
 	int64_t watchdog_us, watchdog_next_us; /* 0 = systemd asks for none */
 	struct sg_stream *streams;	       /* all that are open or being asked for */

@@ -190,6 +190,7 @@ static void on_engine(h2o_socket_t *sock, const char *err)
 {
 	struct sg_server *s = sock->data;
 	(void)err;
+	s->stepped = true;
 	sg_engine_dispatch(s->engine);
 }
 
@@ -317,10 +318,11 @@ static void turn(struct sg_server *s)
 {
 	int wait = shorter(sg_engine_timeout_ms(s->engine), sg_api_timeout_ms(s->api));
 	wait = shorter(wait, sg_triggers_timeout_ms(s->triggers, sg_clock_utc_us()));
+	s->stepped = false;
 	(void)h2o_evloop_run(s->loop, shorter(wait, MAX_WAIT_MS));
 	if (!s->draining)
 		sg_triggers_tick(s->triggers, sg_clock_utc_us() / 1000000);
-	if (sg_engine_timeout_ms(s->engine) == 0)
+	if (!s->stepped && sg_engine_timeout_ms(s->engine) == 0)
 		sg_engine_dispatch(s->engine);
 	sg_api_tick(s->api);
 	if (want_stop)

@@ -677,7 +677,7 @@ int sg_walk_deliver(struct walk *w)
 		return 0;
 	int stop = w->seen ? w->seen(w->ctx, b->items, b->n) : 0;
 	e->gather = NULL;
-	e->queued = 0;
+	e->queued = e->queued_bytes = 0;
 	w->run->slot = NULL;
 	w->run->inflight = 1;
 	sg_batch_recycle(e, b);
