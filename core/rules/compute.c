@@ -131,7 +131,6 @@ void sg_computed_finish(struct sg_rules *r)
 		free(r->computed[i].text);
 		free(r->computed[i].uses);
 	}
-	free(r->computed);
 	json_decref(r->owners);
 }
 

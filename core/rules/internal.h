@@ -118,6 +118,7 @@ struct sg_provenance {
 
 struct sg_rules {
 	void *env;
+	bool twin; /* the texts and templates are another's */
 	struct sg_mirror *mirrors;
 	size_t n_mirrors;
 	struct sg_templates templates;

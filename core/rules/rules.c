@@ -129,16 +129,24 @@ static int prepare(struct sg_rules *r, struct sg_error *err)
 	return 0;
 }
 
-int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, struct sg_error *err)
+static struct sg_rules *make(void)
 {
-	struct sg_error local = {0};
 	struct sg_rules *r = calloc(1, sizeof(*r));
-	err = err ? err : &local;
 	if (!r)
-		return sg_error_nomem(err);
+		return NULL;
 	r->said = SG_BUF_INIT(SG_RULE_ERROR_MAX);
 	r->provenance.text = SG_BUF_INIT(2U * SG_RULE_TEXT_MAX);
 	r->facts = SG_BUF_INIT(SG_RULE_FACTS_MAX);
+	return r;
+}
+
+int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, struct sg_error *err)
+{
+	struct sg_error local = {0};
+	struct sg_rules *r = make();
+	err = err ? err : &local;
+	if (!r)
+		return sg_error_nomem(err);
 	set_limits(r, &spec->limits);
 	int e = sg_source_make(r, spec, err);
 	if (e == 0)
@@ -151,13 +159,69 @@ int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, str
 	return 0;
 }
 
-void sg_rules_destroy(struct sg_rules *r)
+/* Nothing of r that a step changes is read here. */
+static int take_texts(struct sg_rules *t, const struct sg_rules *r, struct sg_error *err)
 {
-	if (!r)
-		return;
-	sg_network_finish(&r->network);
+	t->mirrors = calloc(r->n_mirrors + 1, sizeof(*t->mirrors));
+	t->computed = calloc(r->n_computed + 1, sizeof(*t->computed));
+	if (!t->mirrors || !t->computed)
+		return sg_error_nomem(err);
+	for (size_t i = 0; i < r->n_mirrors; i++)
+		t->mirrors[i] =
+			(struct sg_mirror){.name = r->mirrors[i].name, .type = r->mirrors[i].type};
+	for (size_t i = 0; i < r->n_computed; i++) {
+		const struct sg_computed *c = &r->computed[i];
+		t->computed[i] = (struct sg_computed){.owner = c->owner,
+			.name = c->name,
+			.where = c->where,
+			.text = c->text,
+			.uses = c->uses,
+			.n_uses = c->n_uses};
+	}
+	t->n_mirrors = r->n_mirrors;
+	t->n_computed = r->n_computed;
+	t->templates = r->templates;
+	t->constructs = r->constructs;
+	t->n_constructs = r->n_constructs;
+	t->owners = r->owners;
+	return 0;
+}
+
+int sg_rules_twin(
+	struct sg_rules **ret, const struct sg_rules *r, int64_t wall_us, struct sg_error *err)
+{
+	struct sg_rules *t = make();
+	if (!t)
+		return sg_error_nomem(err);
+	t->twin = true;
+	t->limits = (struct sg_rules_limits){.firings = r->limits.firings,
+		.facts = r->limits.facts,
+		.join_product = r->limits.join_product,
+		.memory = r->limits.memory,
+		.wall_us = wall_us ? wall_us : DEFAULT_WALL_US};
+	int e = take_texts(t, r, err);
+	if (e == 0)
+		e = prepare(t, err);
+	if (e < 0) {
+		sg_rules_destroy(t);
+		return e;
+	}
+	*ret = t;
+	return 0;
+}
+
+void sg_rules_forget(struct sg_rules *r)
+{
 	sg_facts_forget(r);
-	sg_sandbox_close(r);
+}
+
+void sg_rules_set_time(struct sg_rules *r, int64_t wall_us)
+{
+	r->limits.wall_us = wall_us;
+}
+
+static void free_texts(struct sg_rules *r)
+{
 	for (size_t i = 0; i < r->n_constructs; i++) {
 		free(r->constructs[i].text);
 		free(r->constructs[i].where);
@@ -165,13 +229,25 @@ void sg_rules_destroy(struct sg_rules *r)
 		free(r->constructs[i].version);
 	}
 	free(r->constructs);
-	for (size_t i = 0; i < r->n_mirrors; i++) {
+	for (size_t i = 0; i < r->n_mirrors; i++)
 		free(r->mirrors[i].name);
-		sg_buf_finish(&r->mirrors[i].text);
-	}
-	free(r->mirrors);
 	sg_computed_finish(r);
 	sg_templates_finish(&r->templates);
+}
+
+void sg_rules_destroy(struct sg_rules *r)
+{
+	if (!r)
+		return;
+	sg_network_finish(&r->network);
+	sg_facts_forget(r);
+	sg_sandbox_close(r);
+	for (size_t i = 0; i < r->n_mirrors; i++)
+		sg_buf_finish(&r->mirrors[i].text);
+	if (!r->twin)
+		free_texts(r);
+	free(r->mirrors);
+	free(r->computed);
 	sg_buf_finish(&r->said);
 	sg_buf_finish(&r->provenance.text);
 	sg_buf_finish(&r->facts);

@@ -99,6 +99,14 @@ struct sg_rules_spec {
  * wrong; did you mean …". */
 int sg_rules_create(struct sg_rules **ret, const struct sg_rules_spec *spec, struct sg_error *err);
 void sg_rules_destroy(struct sg_rules *r);
+/* A second environment of the same rules, for another thread: it decides as r does. May be made
+ * while r is used; r must outlive it. limits.wall_us is its own (0 = the default). */
+int sg_rules_twin(
+	struct sg_rules **ret, const struct sg_rules *r, int64_t wall_us, struct sg_error *err);
+/* Lets go of the values that it keeps from its last step for the next one. */
+void sg_rules_forget(struct sg_rules *r);
+/* How long each of the next calls may work, in place of limits.wall_us. */
+void sg_rules_set_time(struct sg_rules *r, int64_t wall_us);
 
 /* One fact to assert. */
 struct sg_fact_in {

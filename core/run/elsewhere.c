@@ -222,5 +222,6 @@ void sg_run_stop_pending(struct run *r)
 	if (r->exec)
 		abandon(r->exec);
 	r->exec = NULL;
+	sg_slow_drop(r);
 	sg_ahead_drop(r, NULL);
 }

@@ -116,6 +116,8 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 	e->retention.writer = &e->writer;
 	r = open_pool(e, o->embed_workers, err);
 	if (r == 0)
+		r = sg_slow_start(e, err);
+	if (r == 0)
 		r = sg_knowledge_start(e, o->resident_bytes, err);
 	if (r == 0)
 		r = declare_stores(e, o, err);
@@ -248,6 +250,7 @@ void sg_engine_destroy(struct sg_engine *e)
 	sg_embed_pool_destroy(e->pool);
 	e->pool = NULL;
 	drop_runs(e);
+	sg_slow_stop(e);
 	sg_offload_stop(e);
 	sg_embedding_drain(e);
 	sg_knowledge_stop(e);
@@ -280,7 +283,7 @@ int sg_engine_fd(const struct sg_engine *e)
 
 static bool may_step(const struct sg_engine *e)
 {
-	return e->ready && !e->failed && !e->stopping && !atomic_load(&e->writer.no_space) &&
+	return sg_ready_any(e) && !e->failed && !e->stopping && !atomic_load(&e->writer.no_space) &&
 	       e->queued <= (uint64_t)e->limits.queue && e->queued_bytes <= SG_RUN_QUEUE_BYTES;
 }
 
@@ -378,6 +381,7 @@ void sg_engine_dispatch(struct sg_engine *e)
 	sg_knowledge_drain(e);
 	sg_replays_drain(e);
 	sg_offload_drain(e);
+	sg_slow_drain(e);
 	fire_timers(e);
 	sg_deadline_fire(e);
 	sg_retention_fire(e);

@@ -166,6 +166,7 @@ static void release(struct prepared *p)
 	free(p->paths);
 	free(p->prefix);
 	free(p->from);
+	sg_rules_destroy(p->twin);
 	sg_rules_destroy(p->rules);
 	free(p);
 }

@@ -24,7 +24,8 @@
 
 /* Defaults of the engine's limits (sg_engine_options.limits). */
 #define SG_RUN_STEPS 10000
-#define SG_RUN_RULE_US 20000		 /* no other request waits longer for a rule */
+#define SG_RUN_RULE_US 20000		 /* of one step */
+#define SG_RUN_RULE_TRY_US 2000		 /* of that on the loop thread */
 #define SG_RUN_RUN_US (3600LL * 1000000) /* working time, without waiting for people */
 #define SG_RUN_NODE_US (300LL * 1000000) /* of one node that works elsewhere */
 #define SG_RUN_STATE_BYTES (1LL << 20)
@@ -79,6 +80,11 @@ struct prepared {
 	bool listed;	       /* started by id; else only older runs still need it */
 	bool stored;	       /* its document has been put to the store */
 	int64_t turn_us;       /* what a turn of its runs usually takes */
+	/* slow_rules.c */
+	struct sg_rules *twin; /* the rule thread's, or NULL */
+	int64_t rule_us;       /* what a step's rules took on the average, while it is a slow one */
+	struct rule_job *jobs, **jobs_tail;
+	struct prepared *turn_next;
 };
 
 /* A fact that a run carries from step to step. */
@@ -134,7 +140,7 @@ struct source {
 };
 enum run_phase {
 	PHASE_READY,	/* in the ready queue */
-	PHASE_BUSY,	/* a node works elsewhere (a worker) */
+	PHASE_BUSY,	/* a node works elsewhere (a worker), or its rules do */
 	PHASE_DURABLE,	/* waits for its batches before an outside effect */
 	PHASE_SLEEPING, /* a retry's backoff */
 	PHASE_SETTLED,	/* done, failed, cancelled, waiting or paused */
@@ -153,8 +159,9 @@ struct run {
 	struct run *table_next;
 	struct {
 		struct run *child, *next, *prev; /* prev: the parent of a first child */
-		int64_t start_us, finish_us;	 /* of the engine's virtual clock */
+		int64_t start_ns, finish_ns;	 /* of the engine's virtual clock */
 		uint64_t number;		 /* first come, first served among equals */
+		bool lengthy;			 /* which queue */
 	} ready;
 	struct sg_engine *engine;
 	const struct source *source; /* NULL = the world */
@@ -179,6 +186,7 @@ struct run {
 	struct slot *slot;		   /* in the gathering batch */
 	struct watcher *settled;
 	struct sg_exec *exec;  /* the node that works elsewhere */
+	struct rule_job *slow; /* the rules that do */
 	struct sg_exec *ahead; /* branches whose turn has not come */
 	TAILQ_ENTRY(run) active;
 	bool timed;			 /* in the engine's list of active runs */
@@ -355,10 +363,13 @@ struct sg_engine {
 	size_t n_runs;	       /* in the table */
 	struct run *idem[256]; /* starts with a key that are not durable yet */
 	struct watcher *watchers[SG_RUN_BUCKETS];
-	struct run *ready; /* ready.c: the one to step next */
-	size_t n_ready;
+	struct ready_queue {
+		struct run *first; /* the one to step next */
+		size_t n;
+		int64_t now_ns;	  /* the virtual clock */
+		int64_t given_us; /* loop time, while the other queue wanted some too */
+	} ready[2];		  /* ready.c: of short turns, of long ones */
 	uint64_t ready_number;
-	int64_t now_us; /* the virtual clock */
 	struct batch *gather, *spare;
 	size_t n_spare;
 	uint64_t queued, queued_bytes;	    /* items not yet durable, and their larger texts */
@@ -369,6 +380,7 @@ struct sg_engine {
 	struct sg_subscription *subscriptions;
 	struct embed_job *jobs;		/* all that are out */
 	struct sg_knowledge *knowledge; /* knowledge.c */
+	struct slow_rules *slow;	/* slow_rules.c; NULL in a bare engine */
 	struct doc_write *writes;	/* documents.c: all that are out */
 	pthread_mutex_t jobs_lock;
 	struct embed_job *jobs_done, **jobs_done_tail; /* under jobs_lock */
@@ -401,6 +413,7 @@ struct run *sg_run_find(struct sg_engine *e, const char *run_id);
 void sg_run_insert(struct run *r);
 /* ready.c */
 void sg_run_ready(struct run *r);
+bool sg_ready_any(const struct sg_engine *e);
 struct run *sg_ready_take(struct sg_engine *e); /* of those that there are */
 void sg_ready_used(struct run *r, int64_t us);	/* loop time that r has used */
 void sg_ready_remove(struct run *r);
@@ -575,6 +588,7 @@ struct step {
 	int64_t ts_us;
 	bool kept;	      /* sg_step_keep was called */
 	bool on_path;	      /* it executed a node; not an answer or a deadline */
+	struct sg_exec *exec; /* of that node; NULL when it was a subgraph */
 	json_t *recorded;     /* owned array: what came from outside; may be NULL */
 	struct decision d;    /* owned */
 	struct sg_action own; /* the halt of a node that ends the run, and its reason */
@@ -588,7 +602,11 @@ struct step {
 void sg_run_advance(struct run *r, int max_steps);
 /* What the rules say after `s->node_id` ran (halt: it was a node that ends the run), made a
  * checkpoint and followed. Errors fail the run by the caller. */
+/* Positive outcome 1: the rules work elsewhere, and *s with its execution has gone with them. */
 int sg_step_decide(struct step *s, bool halt, struct sg_error *err);
+/* They have come back; o NULL: with *err. The run goes on or fails. */
+void sg_step_decided(
+	struct step *s, bool halt, const struct sg_rules_outcome *o, const struct sg_error *err);
 int sg_step_commit(struct step *s, struct sg_error *err);
 int sg_step_record(struct step *s, json_t *entry); /* takes entry; NULL is fine */
 void sg_step_finish(struct step *s);
@@ -699,6 +717,20 @@ bool sg_timer_pop(struct sg_engine *e, int64_t now_us, char ret_run_id[SG_RUN_ID
 /* embedding.c */
 void sg_embedding_drain(struct sg_engine *e);
 void sg_embedding_forget(struct sg_engine *e, const void *ctx);
+
+/* slow_rules.c */
+int sg_slow_start(struct sg_engine *e, struct sg_error *err);
+void sg_slow_stop(struct sg_engine *e);
+void sg_slow_drain(struct sg_engine *e);
+/* Has the engine such a thread, and more time there than on the loop? */
+bool sg_slow_may(const struct sg_engine *e);
+/* Do the rules of this graph go there at once? */
+bool sg_slow_graph(const struct prepared *g);
+/* What they returned on the loop: do they go there now? */
+bool sg_slow_late(struct prepared *g, int status, const struct sg_error *err);
+/* Takes *s and s->exec, and gives in, copied, to the thread: 1; sg_step_decided will be called. */
+int sg_slow_decide(struct step *s, bool halt, const struct sg_rules_step *in, struct sg_error *err);
+void sg_slow_drop(struct run *r); /* nobody waits for its rules any more */
 
 /* offload.c */
 void sg_offload_drain(struct sg_engine *e);

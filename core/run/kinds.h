@@ -113,6 +113,9 @@ const struct sg_node_kind *sg_kind_find(const char *name);
 int sg_exec_embed(struct sg_exec *x, const char *text, size_t n, struct sg_error *err);
 /* The vector of such a record. SG_ECORRUPT. */
 int sg_exec_embedding_read(const json_t *record, float *ret_vector, struct sg_error *err);
+/* The node's CLIPS expressions, evaluated over x->state into x->update, which is there. Returns 0,
+ * or SG_EXEC_PENDING where they take long; sg_rules_compute's errors. */
+int sg_exec_compute(struct sg_exec *x, struct sg_error *err);
 /* A pending execution is over. err NULL = x->update or x->record holds. x is gone afterwards. */
 void sg_exec_complete(struct sg_exec *x, const struct sg_error *err);
 

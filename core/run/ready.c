@@ -1,20 +1,23 @@
 /* Which run steps next: fair queueing, so that what runs away delays only itself.
  *
- * A virtual clock goes on as fast as loop time is given out, divided by the runs that want some. A
- * run that becomes ready starts now, or when its earlier turns were paid for, and is to finish
- * after what a turn of its graph usually takes; the one that would finish first goes first. So a
- * run of two short steps passes any number of runs that use up their turns, and those share the
- * rest: none starves, because the clock goes on for all.
+ * Graphs whose turns are short and those whose turns are long have a queue each, and each queue
+ * half of the loop's time while both want some, the short ones first. So a run of two short steps
+ * waits for one long turn at most, however many runs use up theirs.
  *
- * The queue is a pairing heap of the runs themselves: nothing here can fail. */
+ * Within a queue a virtual clock goes on as fast as time is given out, divided by the runs that
+ * want some. A run that becomes ready starts now, or when its earlier turns are paid for, and is to
+ * finish after what a turn of its graph usually takes; the one that would finish first goes first.
+ * None starves, because the clock goes on for all.
+ *
+ * A queue is a pairing heap of the runs themselves: nothing here can fail. */
 #include "run/internal.h"
 
-#define SHARE \
-	8 /* of the latest turn in what a turn of the graph is expected to take: one in so many */
+#define SHORT_US 500 /* of a turn */
+#define SHARE 8	     /* one part in so many of what a graph's turn takes is the latest */
 
 static bool before(const struct run *a, const struct run *b)
 {
-	return a->ready.finish_us != b->ready.finish_us ? a->ready.finish_us < b->ready.finish_us
+	return a->ready.finish_ns != b->ready.finish_ns ? a->ready.finish_ns < b->ready.finish_ns
 							: a->ready.number < b->ready.number;
 }
 
@@ -59,49 +62,69 @@ static struct run *meld_children(struct run *first)
 	return all;
 }
 
+static struct ready_queue *queue_of(const struct run *r)
+{
+	return &r->engine->ready[r->ready.lengthy];
+}
+
 static void leave(struct run *r)
 {
 	r->queued = false;
 	r->ready.child = r->ready.next = r->ready.prev = NULL;
-	r->engine->n_ready--;
+	queue_of(r)->n--;
 }
 
 void sg_run_ready(struct run *r)
 {
 	struct sg_engine *e = r->engine;
+	int64_t turn_us = sg_run_top(r)->graph->turn_us;
 	if (r->queued)
 		return;
 	r->queued = true;
-	if (r->ready.start_us < e->now_us)
-		r->ready.start_us = e->now_us;
-	r->ready.finish_us = r->ready.start_us + sg_run_top(r)->graph->turn_us;
+	r->ready.lengthy = turn_us > SHORT_US;
+	struct ready_queue *q = queue_of(r);
+	if (r->ready.start_ns < q->now_ns)
+		r->ready.start_ns = q->now_ns;
+	r->ready.finish_ns = r->ready.start_ns + turn_us * 1000;
 	r->ready.number = e->ready_number++;
-	e->ready = meld(e->ready, r);
-	e->n_ready++;
+	q->first = meld(q->first, r);
+	q->n++;
 	sg_engine_kick(e);
+}
+
+bool sg_ready_any(const struct sg_engine *e)
+{
+	return e->ready[0].first || e->ready[1].first;
 }
 
 struct run *sg_ready_take(struct sg_engine *e)
 {
-	struct run *r = e->ready;
-	e->ready = meld_children(r->ready.child);
+	struct ready_queue *q = &e->ready[0], *lengthy = &e->ready[1];
+	if (!q->first || !lengthy->first)
+		q->given_us = lengthy->given_us = 0; /* nobody is owed anything */
+	if (!q->first || (lengthy->first && lengthy->given_us < q->given_us))
+		q = lengthy;
+	struct run *r = q->first;
+	q->first = meld_children(r->ready.child);
 	leave(r);
-	if (e->now_us < r->ready.start_us)
-		e->now_us = r->ready.start_us;
+	if (q->now_ns < r->ready.start_ns)
+		q->now_ns = r->ready.start_ns;
 	return r;
 }
 
 void sg_ready_used(struct run *r, int64_t us)
 {
 	struct prepared *g = sg_run_top(r)->graph;
+	struct ready_queue *q = queue_of(r);
 	g->turn_us += (us - g->turn_us) / SHARE;
-	r->ready.start_us += us;
-	r->engine->now_us += us / (int64_t)(r->engine->n_ready + 1);
+	r->ready.start_ns += us * 1000;
+	q->now_ns += us * 1000 / (int64_t)(q->n + 1);
+	q->given_us += us;
 }
 
 void sg_ready_remove(struct run *r)
 {
-	struct sg_engine *e = r->engine;
+	struct ready_queue *q = queue_of(r);
 	struct run *next = r->ready.next, *prev = r->ready.prev;
 	if (!r->queued)
 		return;
@@ -112,6 +135,6 @@ void sg_ready_remove(struct run *r)
 		prev->ready.next = next;
 	if (next)
 		next->ready.prev = prev;
-	e->ready = prev ? meld(e->ready, children) : children;
+	q->first = prev ? meld(q->first, children) : children;
 	leave(r);
 }

@@ -270,19 +270,14 @@ static int make_about(
 	return sg_about_make(ret, r->f.graph->rules, &of, err);
 }
 
-static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_error *err)
+/* in: room for the facts. */
+static struct sg_rules_step rules_step(const struct step *s, const char *ts,
+	const struct sg_about *about, struct sg_fact_in in[SG_RUN_CARRIED_FACTS])
 {
-	struct run *r = s->run;
-	struct sg_fact_in in[SG_RUN_CARRIED_FACTS];
-	struct sg_about about = {0};
-	char ts[SG_TIME_TEXT];
+	const struct run *r = s->run;
 	for (size_t i = 0; i < r->f.n_facts; i++)
 		in[i] = (struct sg_fact_in){r->f.facts[i].template_name, r->f.facts[i].slots};
-	sg_time_format(s->ts_us, ts);
-	int rc = make_about(s, ts, &about, err);
-	if (rc < 0)
-		return rc;
-	struct sg_rules_step step = {
+	return (struct sg_rules_step){
 		.node_id = s->node_id,
 		.state = r->f.state,
 		.run_id = r->row.run_id,
@@ -291,14 +286,11 @@ static int ask_rules(struct step *s, struct sg_rules_outcome *ret, struct sg_err
 		.first = r->f.first,
 		.facts = in,
 		.n_facts = r->f.n_facts,
-		.about = about.facts,
-		.n_about = about.n,
+		.about = about->facts,
+		.n_about = about->n,
 		.n_seen = r->f.n_seen,
 		.explain = r->explained != NULL,
 	};
-	rc = sg_rules_run(r->f.graph->rules, &step, ret, err);
-	sg_about_finish(&about);
-	return rc;
 }
 
 static int check_audits(const struct sg_rules_outcome *o, struct sg_error *err)
@@ -383,13 +375,48 @@ static int conclude(
 	return rc < 0 ? rc : follow(s, halt, err);
 }
 
+static int store(const struct step *s, struct sg_error *err)
+{
+	struct sg_exec *x = s->exec;
+	return x && x->kind->store && !s->run->source ? x->kind->store(x, err) : 0;
+}
+
+static int settle(struct step *s, bool halt, const struct sg_rules_outcome *o, struct sg_error *err)
+{
+	int rc = store(s, err);
+	return rc < 0 ? rc : conclude(s, halt, o, err);
+}
+
+/* On the loop, or elsewhere: 1. */
+static int ask_rules(struct step *s, bool halt, const struct sg_rules_step *in,
+	struct sg_rules_outcome *ret, struct sg_error *err)
+{
+	struct run *r = s->run;
+	struct prepared *g = r->f.graph;
+	bool may = s->on_path && sg_slow_may(r->engine);
+	if (may && sg_slow_graph(g))
+		return sg_slow_decide(s, halt, in, err);
+	sg_rules_set_time(g->rules, may ? SG_RUN_RULE_TRY_US : r->engine->limits.rule_us);
+	int rc = sg_rules_run(g->rules, in, ret, err);
+	return may && sg_slow_late(g, rc, err) ? sg_slow_decide(s, halt, in, err) : rc;
+}
+
 int sg_step_decide(struct step *s, bool halt, struct sg_error *err)
 {
+	struct sg_fact_in facts[SG_RUN_CARRIED_FACTS];
 	struct sg_rules_outcome o = {0};
-	int rc = ask_rules(s, &o, err);
+	struct sg_about about = {0};
+	char ts[SG_TIME_TEXT];
+	sg_time_format(s->ts_us, ts);
+	int rc = make_about(s, ts, &about, err);
 	if (rc < 0)
 		return rc;
-	rc = conclude(s, halt, &o, err);
+	struct sg_rules_step in = rules_step(s, ts, &about, facts);
+	rc = ask_rules(s, halt, &in, &o, err);
+	sg_about_finish(&about);
+	if (rc != 0)
+		return rc;
+	rc = settle(s, halt, &o, err);
 	sg_rules_outcome_finish(&o);
 	return rc < 0 ? rc : 0;
 }
@@ -401,14 +428,15 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		.node_id = x->node->id,
 		.ts_us = sg_run_step_us(r),
 		.on_path = true,
+		.exec = x,
 		.reason = "",
 		.rule_id = "",
 		.to_node = ""};
+	bool rules = !r->f.plan && outcome != SG_EXEC_INTERRUPT;
 	json_t *before = json_incref(r->f.state); /* x->state */
 	int rc = r->f.plan ? 0 : sg_step_merge(r, NULL, x->update, err);
-	if (rc == 0 && x->kind->store && !r->source)
-		rc = x->kind->store(x, err);
-	json_decref(before);
+	if (rc == 0 && !rules)
+		rc = store(&s, err);
 	if (rc == 0)
 		rc = sg_step_mutate(&s, err);
 	if (x->record && sg_step_record(&s, json_incref(x->record)) < 0 && rc == 0)
@@ -419,6 +447,7 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		rc = sg_interrupt_open(&s, x->ask, NULL, true, err);
 	else if (rc == 0)
 		rc = sg_step_decide(&s, outcome == SG_EXEC_HALT, err);
+	json_decref(before);
 	if (rc < 0)
 		sg_step_keep(&s);
 	sg_step_finish(&s);
@@ -434,7 +463,7 @@ static void keep_record(struct run *r, const struct sg_exec *x)
 	sg_step_finish(&s);
 }
 
-/* outcome negative: the node failed, *err says why. */
+/* outcome negative: the node failed, *err says why. x is gone afterwards. */
 static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct sg_error *err)
 {
 	if (outcome >= 0 && x->record && !x->update) {
@@ -445,10 +474,13 @@ static void conclude_node(struct run *r, struct sg_exec *x, int outcome, struct 
 	}
 	if (outcome == SG_EXEC_ENTER)
 		outcome = sg_frame_enter(r, err) < 0 ? -err->code : SG_EXEC_ENTER;
+	int rc = outcome < 0 || outcome == SG_EXEC_ENTER ? 0 : complete(r, x, outcome, err);
 	if (outcome < 0)
 		sg_frame_fail(r, "node", err, false);
-	else if (outcome != SG_EXEC_ENTER && complete(r, x, outcome, err) < 0)
+	else if (rc < 0)
 		sg_frame_fail(r, "rule", err, true);
+	if (rc <= 0)
+		sg_exec_free(x);
 }
 
 static void after(struct run *r)
@@ -457,6 +489,21 @@ static void after(struct run *r)
 		sg_run_ready(r);
 	else
 		sg_run_maybe_release(r);
+}
+
+void sg_step_decided(
+	struct step *s, bool halt, const struct sg_rules_outcome *o, const struct sg_error *err)
+{
+	struct run *r = s->run;
+	struct sg_error failure = *err;
+	int64_t from = sg_clock_monotonic_us();
+	r->phase = PHASE_READY;
+	if (!o || settle(s, halt, o, &failure) < 0) {
+		sg_step_keep(s);
+		sg_frame_fail(r, "rule", &failure, true);
+	}
+	sg_ready_used(r, sg_clock_monotonic_us() - from);
+	after(r);
 }
 
 void sg_run_node_failed(struct run *r, const struct sg_error *why)
@@ -483,6 +530,7 @@ void sg_exec_complete(struct sg_exec *x, const struct sg_error *failure)
 		conclude_node(r, x, x->outcome, &x->failure);
 		sg_ready_used(r, sg_clock_monotonic_us() - from);
 		after(r);
+		return;
 	}
 	sg_exec_free(x);
 }
@@ -601,7 +649,6 @@ static void one_step(struct run *r)
 		return;
 	}
 	conclude_node(r, x, x->outcome, &x->failure);
-	sg_exec_free(x);
 }
 
 void sg_run_advance(struct run *r, int max_steps)

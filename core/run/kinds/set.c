@@ -75,7 +75,7 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	x->update = values ? json_deep_copy(values) : json_object();
 	if (!x->update)
 		return sg_error_nomem(err);
-	return sg_rules_compute(x->graph->rules, x->node->id, x->state, x->update, err);
+	return sg_exec_compute(x, err);
 }
 
 const struct sg_node_kind sg_kind_set = {

@@ -187,6 +187,44 @@ static void test_retract_patterns(void **state SG_UNUSED)
 	json_decref(slots);
 }
 
+/* What the twin is given, it decides as the first does; each has its own time. */
+static void test_twin(void **state SG_UNUSED)
+{
+	static const char pack[] = "(deftemplate c (slot n))\n"
+				   "(defrule a (node-id (id go)) => (assert (c (n 0))))\n"
+				   "(defrule b ?f <- (c (n ?n)) => (modify ?f (n (+ ?n 1))))\n";
+	const struct sg_rules_rule rules[] = {
+		{.id = "high", .lhs = "(risk (typed ?r&:(> ?r 3)))", .where = "g.yaml:1"},
+		{.id = "fail", .lhs = "(verdict (value \"fail\"))", .where = "g.yaml:2"},
+	};
+	struct sg_rules *r, *t;
+	struct sg_error err = {0};
+	struct sg_rules_outcome a, b;
+	if (create(&r, rules, 2, pack, &err) != 0 || sg_rules_twin(&t, r, 5000, &err) != 0)
+		fail_msg("%s", err.text);
+	for (int step = 0; step < 3; step++) {
+		assert_int_equal(run(r, "x", step, FULL, &a, &err), 0);
+		assert_int_equal(run(t, "x", step, FULL, &b, &err), 0);
+		assert_string_equal(a.facts, b.facts);
+		assert_int_equal(a.n_firings, b.n_firings);
+		for (size_t i = 0; i < a.n_firings; i++) {
+			assert_string_equal(a.firings[i].rule_id, b.firings[i].rule_id);
+			assert_string_equal(a.firings[i].matched, b.firings[i].matched);
+		}
+		sg_rules_outcome_finish(&a);
+		sg_rules_outcome_finish(&b);
+	}
+	sg_rules_set_time(r, 2000);
+	assert_int_equal(run(r, "go", 3, FULL, &a, &err), -SG_ELIMIT);
+	assert_non_null(strstr(err.text, "2 ms"));
+	assert_int_equal(run(t, "go", 3, FULL, &a, &err), -SG_ELIMIT);
+	assert_non_null(strstr(err.text, "5 ms"));
+	assert_fired(t, "x", 4, FULL, "high,fail"); /* still usable */
+	sg_rules_destroy(t);
+	assert_fired(r, "x", 4, FULL, "high,fail");
+	sg_rules_destroy(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_pack_actions),
 		cmocka_unit_test(test_carried_facts),
 		cmocka_unit_test(test_retract_patterns),
+		cmocka_unit_test(test_twin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
