@@ -214,7 +214,7 @@ static void drop_spare(struct sg_engine *e)
 
 bool sg_engine_rest(struct sg_engine *e)
 {
-	bool busy = e->queued || e->ready || e->stats.batches != e->rest_batches;
+	bool busy = e->queued || sg_ready_any(e) || e->stats.batches != e->rest_batches;
 	bool first = !busy && !e->rested;
 	e->rest_batches = e->stats.batches;
 	e->rested = !busy;
