@@ -10,6 +10,7 @@
  *   ngx_http_stargraph_identity.c  the verified certificate, once a connection
  *   ngx_http_stargraph_crl.c       the revocation list, watched and re-read
  *   ngx_http_stargraph_mac.c       the per-request MAC
+ *   ngx_http_stargraph_limit.c     connections of one subject, counted
  */
 
 
@@ -36,6 +37,7 @@
 
 
 typedef struct ngx_http_stargraph_crl_s  ngx_http_stargraph_crl_t;
+typedef struct ngx_http_stargraph_subject_s  ngx_http_stargraph_subject_t;
 
 
 /* a serial number as bytes that sort: length, sign, then the number */
@@ -60,10 +62,14 @@ typedef struct {
 
     EVP_MAC_CTX                  *mac;           /* keyed; NULL: no MAC */
 
+    ngx_uint_t                    connections;   /* of one subject; 0: any */
+    ngx_shm_zone_t               *zone;          /* where they are counted */
+
     ngx_http_stargraph_place_t    enable_place;
     ngx_http_stargraph_place_t    report_place;
     ngx_http_stargraph_place_t    crl_place;
     ngx_http_stargraph_place_t    mac_place;
+    ngx_http_stargraph_place_t    connections_place;
 
     ngx_http_stargraph_crl_t     *crl;           /* NULL: none configured */
     SSL_CTX                      *ssl_ctx;       /* of this very server */
@@ -92,6 +98,10 @@ typedef struct {
 
     ngx_int_t                     status;        /* NGX_OK or an HTTP status */
     char                         *reason;        /* when it is not NGX_OK */
+
+    /* where this connection is counted, and in which zone; NULL: it is not */
+    ngx_http_stargraph_subject_t *counted;
+    ngx_shm_zone_t               *zone;
 
     ngx_http_stargraph_srv_conf_t *conf;
     ngx_connection_t             *connection;    /* the real one, also in h2 */
@@ -189,6 +199,22 @@ char *ngx_http_stargraph_mac_key(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_stargraph_mac(ngx_http_request_t *r, EVP_MAC_CTX *key,
     ngx_str_t *method, ngx_str_t *target, ngx_http_stargraph_identity_t *id,
     ngx_str_t *refused, ngx_str_t *mac);
+
+/*
+ * ngx_http_stargraph_limit.c
+ *
+ * acquire: counts the connection, once.  NGX_OK, or the HTTP status to answer
+ * with and why in *reason.  Only where the server has a limit.
+ *
+ * release: it is gone.
+ */
+
+char *ngx_http_stargraph_connections(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_stargraph_limit_acquire(
+    ngx_http_stargraph_srv_conf_t *conf, ngx_http_stargraph_identity_t *id,
+    char **reason);
+void ngx_http_stargraph_limit_release(ngx_http_stargraph_identity_t *id);
 
 
 extern ngx_module_t  ngx_http_stargraph_module;

@@ -233,6 +233,12 @@ ngx_http_stargraph_check_off(ngx_conf_t *cf,
                    "\"stargraph_client_auth on\"", &conf->mac_place);
     }
 
+    if (conf->connections_place.line != main->connections_place.line) {
+        return ngx_http_stargraph_mistake(cf,
+                   "\"stargraph_connections\" without "
+                   "\"stargraph_client_auth on\"", &conf->connections_place);
+    }
+
     if (conf->crl_place.line != main->crl_place.line) {
         return ngx_http_stargraph_mistake(cf,
                    "\"stargraph_crl\" without "

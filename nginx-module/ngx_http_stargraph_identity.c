@@ -550,6 +550,7 @@ ngx_http_stargraph_identity_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad,
     }
 
     ngx_queue_remove(&id->queue);
+    ngx_http_stargraph_limit_release(id);
     sk_X509_pop_free(id->chain, X509_free);
     ngx_destroy_pool(id->pool);
 }
@@ -607,6 +608,10 @@ ngx_http_stargraph_identity_get(ngx_http_request_t *r,
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    if (conf->connections) {
+        return ngx_http_stargraph_limit_acquire(conf, id, reason);
     }
 
     return NGX_OK;

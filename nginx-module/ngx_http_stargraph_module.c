@@ -75,6 +75,13 @@ static ngx_command_t  ngx_http_stargraph_commands[] = {
       offsetof(ngx_http_stargraph_srv_conf_t, crl_file),
       NULL },
 
+    { ngx_string("stargraph_connections"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_http_stargraph_connections,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -563,6 +570,7 @@ ngx_http_stargraph_create_srv_conf(ngx_conf_t *cf)
     }
 
     conf->enable = NGX_CONF_UNSET;
+    conf->connections = NGX_CONF_UNSET_UINT;
 
     return conf;
 }
@@ -593,6 +601,13 @@ ngx_http_stargraph_merge_srv_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_str_value(conf->crl_file, prev->crl_file, "");
+
+    if (conf->connections == NGX_CONF_UNSET_UINT) {
+        conf->connections_place = prev->connections_place;
+        conf->zone = prev->zone;
+    }
+
+    ngx_conf_merge_uint_value(conf->connections, prev->connections, 0);
 
     if (conf->mac == NULL) {
         conf->mac = prev->mac;

@@ -11,8 +11,6 @@
 #include "base/json.h"
 #include "base/schema.h"
 
-#define CLIENT_LEFT 499 /* in the record of a request whose client did not wait for the answer */
-
 const char *const sg_api_headers[] = {"content-type", "origin", "sec-fetch-site", "host", "prefer",
 	"idempotency-key", "last-event-id", "traceparent", "x-stargraph-timestamp",
 	"x-stargraph-signature", NULL};
@@ -132,22 +130,6 @@ static const struct sg_route *find_route(struct sg_call *c, char *ret_allow, siz
 	return NULL;
 }
 
-static void no_route(struct sg_call *c, const char *allow)
-{
-	sg_reply reply = c->reply;
-	void *ctx = c->ctx;
-	const struct sg_header h = {"allow", allow};
-	if (sg_call_account(c, *allow ? 405 : 404) < 0) {
-		sg_call_problem(c, 503, "the request could not be recorded");
-		return;
-	}
-	sg_call_end(c);
-	if (*allow)
-		sg_reply_problem(reply, ctx, 405, NULL, "Method Not Allowed", &h, 1);
-	else
-		sg_reply_problem(reply, ctx, 404, NULL, "Not Found", NULL, 0);
-}
-
 /* "https://host:port" against "host:port". */
 static bool same_site(const char *origin, const char *host)
 {
@@ -231,7 +213,7 @@ static void dispatch(struct sg_call *c)
 		return;
 	}
 	if (!c->route) {
-		no_route(c, allow);
+		sg_call_no_route(c, allow);
 		return;
 	}
 	if (cross_site(c)) {
@@ -318,7 +300,7 @@ void sg_api_forget(struct sg_api *a, const void *ctx)
 			continue;
 		}
 		sg_engine_forget(a->engine, c);
-		(void)sg_call_account(c, CLIENT_LEFT);
+		sg_call_account_left(c);
 		sg_call_end(c);
 	}
 }
@@ -358,7 +340,7 @@ void sg_api_tick(struct sg_api *a)
 		return;
 	for (struct sg_call *c = a->calls.next, *following; c != &a->calls; c = following) {
 		following = c->next;
-		if (!c->deadline_us)
+		if (!c->deadline_us || c->held)
 			continue;
 		if (c->deadline_us <= now && c->accepted) {
 			wait_over(c);

@@ -19,7 +19,10 @@
 #define SG_API_PATH_ID 64	       /* bytes of a {…} of a path, with its NUL */
 #define SG_API_MAX_INPUTS 256	       /* texts of one embeddings request */
 
+#define SG_API_HELD_HEADERS 8 /* of an answer that waits for its record */
+
 struct sg_call;
+struct sg_held;
 
 enum sg_query_type { SG_QUERY_TEXT, SG_QUERY_INTEGER, SG_QUERY_TIME, SG_QUERY_STATUS };
 
@@ -88,8 +91,9 @@ struct sg_call {
 	bool recorded;	    /* in the audit log, as a request */
 	bool again;	    /* a repeated key: nothing was done */
 	const char *method; /* as the client wrote it; lives as long as the answer is waited for */
-	const char *trace;  /* the same: a valid traceparent, or NULL */
-	int status;	    /* of the answer when it comes */
+	struct sg_held *held; /* the answer that waits for its record, or NULL */
+	const char *trace;    /* the same: a valid traceparent, or NULL */
+	int status;	      /* of the answer when it comes */
 	char problem[512];
 	struct sg_subscription *subscription;
 	const struct sg_stream_sink *stream;
@@ -140,9 +144,19 @@ void sg_call_deny(struct sg_call *c, const char *capability);
 void sg_refusal_note(struct sg_api *a, const struct sg_request *req, int status, const char *kind,
 	const char *detail);
 void sg_call_end(struct sg_call *c); /* unlinks and frees */
-/* What every answer does before it is told: a request that is in no record yet gets one, not waited
- * for: "read" for a success, "request" with the status for the rest. Negative: it could not. */
-int sg_call_account(struct sg_call *c, int status);
+/* 405 with the methods that there are, or 404 when there are none ("") */
+void sg_call_no_route(struct sg_call *c, const char *allow);
+/* The answer's record is durable (r: the answer), or could not be written (NULL). */
+void sg_call_recorded(struct sg_call *c, const struct sg_response *r);
+
+/* record.c: what every answer does before it is told: a request that is in no record yet gets one,
+ * "read" for a success, "request" with the status for the rest. Positive outcome 1: the answer is
+ * held until that is durable. Negative: it could not. */
+int sg_call_account(struct sg_call *c, const struct sg_response *r);
+/* The same for a client that did not wait for the answer. */
+void sg_call_account_left(struct sg_call *c);
+void sg_call_unhold(struct sg_call *c);
+void sg_put_trace(json_t *payload, const char *trace); /* NULL: nothing */
 /* The record of a read now, before its answer is known (a stream's does not end); not waited for.
  */
 int sg_call_note_read(struct sg_call *c);

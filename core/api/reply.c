@@ -72,33 +72,54 @@ void sg_call_end(struct sg_call *c)
 	c->api->n_calls--;
 	c->prev->next = c->next;
 	c->next->prev = c->prev;
+	sg_call_unhold(c);
 	json_decref(c->body);
 	free(c->query);
 	free(c->actor);
 	free(c);
 }
 
-static void not_recorded(struct sg_call *c);
+static void problem(struct sg_call *c, int status, const char *kind, const char *detail,
+	const struct sg_header *headers, size_t n_headers);
+
+/* Gives the answer and ends the call. */
+static void finish(struct sg_call *c, const struct sg_response *r)
+{
+	sg_reply reply = c->reply;
+	void *ctx = c->ctx;
+	c->api->answers[r->status / 100 % 6]++;
+	sg_call_end(c);
+	if (reply)
+		reply(ctx, r);
+}
+
+static void respond(struct sg_call *c, const struct sg_response *r)
+{
+	int rc = sg_call_account(c, r);
+	if (rc == 0)
+		finish(c, r);
+	else if (rc < 0)
+		problem(c, 503, "audit-unavailable", "the request could not be recorded", NULL, 0);
+}
 
 void sg_call_reply(struct sg_call *c, int status, const char *type, const char *body, size_t len,
 	const struct sg_header *headers, size_t n_headers)
 {
-	struct sg_response r = {.status = status,
+	const struct sg_response r = {.status = status,
 		.content_type = type,
 		.body = body,
 		.body_len = len,
 		.headers = headers,
 		.n_headers = n_headers};
-	sg_reply reply = c->reply;
-	void *ctx = c->ctx;
-	if (sg_call_account(c, status) < 0) {
-		not_recorded(c);
-		return;
-	}
-	c->api->answers[status / 100 % 6]++;
-	sg_call_end(c);
-	if (reply)
-		reply(ctx, &r);
+	respond(c, &r);
+}
+
+void sg_call_recorded(struct sg_call *c, const struct sg_response *r)
+{
+	if (r)
+		finish(c, r);
+	else
+		problem(c, 503, "audit-unavailable", "the request could not be recorded", NULL, 0);
 }
 
 void sg_call_json(struct sg_call *c, int status, struct sg_buf *body)
@@ -137,52 +158,48 @@ void sg_reply_problem(sg_reply reply, void *ctx, int status, const char *kind, c
 	reply(ctx, &r);
 }
 
-static void problem_later(
-	struct sg_call *c, int status, const char *kind, const char *detail, int64_t after_s)
+static void problem(struct sg_call *c, int status, const char *kind, const char *detail,
+	const struct sg_header *headers, size_t n_headers)
 {
-	char seconds[24];
-	const struct sg_header retry[] = {{"retry-after", seconds}};
-	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)after_s);
-	if (sg_call_account(c, status) < 0) {
-		status = 503;
-		kind = "audit-unavailable";
-		detail = "the request could not be recorded";
-	}
-	bool later = status == 429 || status == 503 || status == 507;
-	sg_reply reply = c->reply;
-	void *ctx = c->ctx;
-	sg_autofree char *kept = strdup(detail);
-	c->api->answers[status / 100 % 6]++;
-	sg_call_end(c);
-	if (reply)
-		sg_reply_problem(
-			reply, ctx, status, kind, kept ? kept : "", later ? retry : NULL, later);
-}
-
-static void problem(struct sg_call *c, int status, const char *kind, const char *detail)
-{
-	problem_later(c, status, kind, detail, 1);
+	static const struct sg_header retry[] = {{"retry-after", "1"}};
+	sg_autobuf b = SG_BUF_INIT(MAX_PROBLEM);
+	bool later = !headers && (status == 429 || status == 503 || status == 507);
+	put_problem(&b, status, kind, detail);
+	const struct sg_response r = {.status = status,
+		.content_type = "application/problem+json",
+		.body = b.failed ? "" : b.data,
+		.body_len = b.failed ? 0 : b.len,
+		.headers = later ? retry : headers,
+		.n_headers = later ? 1 : n_headers};
+	respond(c, &r);
 }
 
 void sg_call_too_many(struct sg_call *c, const char *detail, int64_t retry_after_s)
 {
-	problem_later(c, 429, NULL, detail, retry_after_s);
+	char seconds[24];
+	const struct sg_header retry[] = {{"retry-after", seconds}};
+	(void)snprintf(seconds, sizeof(seconds), "%lld", (long long)retry_after_s);
+	problem(c, 429, NULL, detail, retry, 1);
 }
 
 void sg_call_problem(struct sg_call *c, int status, const char *detail)
 {
-	problem(c, status, NULL, detail);
+	problem(c, status, NULL, detail, NULL, 0);
 }
 
-static void not_recorded(struct sg_call *c)
+void sg_call_no_route(struct sg_call *c, const char *allow)
 {
-	problem(c, 503, "audit-unavailable", "the request could not be recorded");
+	const struct sg_header h = {"allow", allow};
+	if (*allow)
+		problem(c, 405, NULL, "Method Not Allowed", &h, 1);
+	else
+		problem(c, 404, NULL, "Not Found", NULL, 0);
 }
 
 void sg_call_error(struct sg_call *c, const struct sg_error *err)
 {
 	struct sg_error e = *err;
-	problem(c, status_of(e.code), e.kind, e.text);
+	problem(c, status_of(e.code), e.kind, e.text, NULL, 0);
 }
 
 static void refusal_durable(void *ctx, const struct sg_error *err)
@@ -190,27 +207,9 @@ static void refusal_durable(void *ctx, const struct sg_error *err)
 	struct sg_call *c = ctx;
 	c->engine_waits = false;
 	if (err)
-		problem(c, 503, "audit-unavailable", "the refusal could not be recorded");
+		problem(c, 503, "audit-unavailable", "the refusal could not be recorded", NULL, 0);
 	else
-		problem(c, c->status, NULL, c->problem);
-}
-
-const char *sg_request_trace(const struct sg_request *r)
-{
-	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";
-	const char *t = sg_request_header(r, "traceparent");
-	if (!t || strlen(t) != sizeof(shape) - 1 || memcmp(t, "00-", 3) != 0)
-		return NULL;
-	for (size_t i = 0; i < sizeof(shape) - 1; i++)
-		if (shape[i] == '-' ? t[i] != '-' : !strchr("0123456789abcdef", t[i]))
-			return NULL;
-	return strspn(t + 3, "0") == 32 || strspn(t + 36, "0") == 16 ? NULL : t;
-}
-
-static void put_trace(json_t *payload, const char *trace)
-{
-	if (trace)
-		(void)json_object_set_new(payload, "traceparent", json_string(trace));
+		problem(c, c->status, NULL, c->problem, NULL, 0);
 }
 
 /* A path or detail that is no UTF-8 is recorded without it. */
@@ -228,7 +227,7 @@ static json_t *refusal_payload(
 		(void)json_object_set_new(p, "fingerprint", json_string(id->fingerprint));
 	if (id && *id->serial)
 		(void)json_object_set_new(p, "serial", json_string(id->serial));
-	put_trace(p, sg_request_trace(req));
+	sg_put_trace(p, sg_request_trace(req));
 	return p;
 }
 
@@ -243,7 +242,7 @@ void sg_call_refuse(
 	(void)snprintf(c->problem, sizeof(c->problem), "%s", status == 401 ? kind : detail);
 	json_t *payload = refusal_payload(c->req, kind, detail, status);
 	if (!payload) {
-		problem(c, 503, "audit-unavailable", "the refusal could not be recorded");
+		problem(c, 503, "audit-unavailable", "the refusal could not be recorded", NULL, 0);
 		return;
 	}
 	c->engine_waits = true;
@@ -269,65 +268,6 @@ void sg_call_deny(struct sg_call *c, const char *capability)
 	(void)snprintf(detail, sizeof(detail), "capability '%s' not granted under cleared profile",
 		capability);
 	sg_call_refuse(c, 403, "denied", "capability_denied", detail);
-}
-
-/* The path as it was asked for; the request itself may be gone by now. */
-static void put_path(struct sg_buf *b, const struct sg_call *c)
-{
-	const char *pattern = c->route ? c->route->path : c->req->path,
-		   *open = strchr(pattern, '{');
-	if (!c->route || !open) {
-		sg_buf_adds(b, pattern);
-		return;
-	}
-	sg_buf_add(b, pattern, (size_t)(open - pattern));
-	sg_buf_adds(b, c->path_id);
-	sg_buf_adds(b, strchr(open, '}') + 1);
-}
-
-/* status 0: not known yet. */
-static int note(struct sg_call *c, const char *type, int status)
-{
-	sg_autobuf path = SG_BUF_INIT(1U << 20);
-	put_path(&path, c);
-	if (path.failed)
-		return -SG_ENOMEM;
-	json_auto_t *p = json_pack(
-		"{s:s, s:s, s:s}", "method", c->method, "route", path.data, "door", c->id->door);
-	if (!p) /* a path that is no UTF-8 is recorded without it */
-		p = json_pack("{s:s, s:s}", "method", c->method, "door", c->id->door);
-	if (!p)
-		return -SG_ENOMEM;
-	if (status)
-		(void)json_object_set_new(p, "status", json_integer(status));
-	put_trace(p, c->trace);
-	int r = sg_engine_audit(c->api->engine, c->id->actor, type, *c->run_id ? c->run_id : NULL,
-		p, NULL, NULL, NULL);
-	c->recorded = r == 0;
-	return r;
-}
-
-int sg_call_account(struct sg_call *c, int status)
-{
-	bool well = status < 400;
-	if (c->recorded || !c->id || !c->id->authenticated)
-		return 0;
-	if (c->route && !c->route->capability)
-		return 0;
-	if (well && c->route && c->route->effect && !c->again)
-		return 0;
-	return well ? note(c, c->again ? "request" : "read", 0) : note(c, "request", status);
-}
-
-int sg_call_note_read(struct sg_call *c)
-{
-	return note(c, "read", 0);
-}
-
-void sg_call_note_trace(struct sg_call *c)
-{
-	if (c->trace)
-		(void)note(c, "request", 0);
 }
 
 const char *sg_request_header(const struct sg_request *r, const char *name)

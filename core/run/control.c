@@ -400,6 +400,12 @@ int sg_engine_resume(struct sg_engine *e, const char *run_id, const struct sg_ca
 	return accept(r, accepted, ctx, err);
 }
 
+bool sg_engine_behind(const struct sg_engine *e)
+{
+	return e->queued > (uint64_t)e->limits.queue / 2 && !e->failed &&
+	       !atomic_load(&e->writer.no_space);
+}
+
 int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,
 	const json_t *payload, void (*wait)(void *ctx, const struct sg_error *err), void *ctx,
 	struct sg_error *err)

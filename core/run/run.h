@@ -208,6 +208,9 @@ size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const 
 int sg_engine_remount(struct sg_engine *e, const struct sg_mounts *to, const char *actor,
 	json_t **ret_changes, struct sg_error *err);
 
+/* So many records wait for the disk that whoever causes more of them should wait for his own. Not
+ * while the disk is full: then nothing is waited for. */
+bool sg_engine_behind(const struct sg_engine *e);
 /* An audit record of something outside a run (a request, a denial). wait != NULL: called once it is
  * durable. payload is copied. */
 int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,

@@ -75,6 +75,15 @@ struct sg_linger {
 	size_t eaten;
 };
 
+/* Whom a set of identity headers was found to be: an edge sends the same ones again and again. */
+#define SG_SERVE_KNOWN 64
+struct sg_known {
+	char *headers; /* owned, len bytes; NULL = empty */
+	size_t len;
+	unsigned generation; /* of the grants that were asked */
+	struct sg_principal *principal;
+};
+
 struct sg_server {
 	h2o_globalconf_t global;
 	h2o_context_t ctx;
@@ -99,7 +108,8 @@ struct sg_server {
 	struct sg_triggers *triggers;
 	struct sg_api *api;
 	struct sg_grants *grants;
-	unsigned generation; /* counts reloads of grants and TLS */
+	unsigned generation;		       /* counts reloads of grants and TLS */
+	struct sg_known known[SG_SERVE_KNOWN]; /* by hash of the headers */
 	struct sg_edge_users edge_users;
 	struct sg_mac *mac; /* NULL = not asked for */
 	struct sg_tls *tls; /* NULL = no direct door */
@@ -141,6 +151,8 @@ void sg_handler_setup(struct sg_server *s);
  * say how; *ret is set if it is known who was refused. */
 int sg_admit(struct sg_conn *c, const struct sg_head *h, struct sg_principal **ret, int *ret_status,
 	struct sg_error *err);
+
+void sg_known_finish(struct sg_server *s);
 
 /* reload.c */
 int sg_reload(struct sg_server *s, struct sg_error *err);

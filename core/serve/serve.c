@@ -382,6 +382,7 @@ static void finish(struct sg_server *s)
 	sg_llms_destroy(s->llms);
 	close_loop(s);
 	sg_embedder_destroy(s->embedder);
+	sg_known_finish(s);
 	sg_grants_destroy(s->grants);
 	sg_edge_users_finish(&s->edge_users);
 	sg_mac_destroy(s->mac);

@@ -78,6 +78,7 @@ def module_conf(d, pki, core, crl=None):
     n = doors.module(d, pki, core, change={
         "rate=50r/s": "rate=1000000r/s", "limit_conn              stargraph_conn 64":
         "limit_conn              stargraph_conn 60000", "burst=100": "burst=100000",
+        "stargraph_connections   64": "stargraph_connections 60000",
         "server_name stargraph.local;": "server_name stargraph.local; keepalive_requests 100000000;"})
     text = re.sub(r"access_log .*;", "access_log off;", n.conf.read_text())
     n.conf.write_text(text.replace(pki.ca.crl, crl) if crl else text)
@@ -89,7 +90,7 @@ def without_module(d, pki, core):
     n = module_conf(d, pki, core)
     t = n.conf.read_text()
     t = re.sub(r"load_module .*;", "", t)
-    t = re.sub(r"stargraph_(client_auth|report|crl) .*;", "", t)
+    t = re.sub(r"stargraph_(client_auth|report|crl|connections) .*;", "", t)
     t = t.replace("$stargraph_issuer$stargraph_subject$stargraph_san", "$ssl_client_s_dn")
     t = re.sub(r"log_format stargraph.*?;\n", "", t, flags=re.S)
     t = t.replace("ssl_verify_client       on;", f"ssl_verify_client on; ssl_crl {pki.ca.crl};\n"

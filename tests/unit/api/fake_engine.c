@@ -28,7 +28,7 @@ struct sg_engine {
 	struct pending pending[MAX_PENDING];
 	size_t n_pending;
 	struct sg_buf audit;
-	bool audit_fails, busy;
+	bool audit_fails, busy, behind;
 	char note_name[128], note[128]; /* the one that was put last */
 };
 
@@ -58,6 +58,11 @@ const char *fake_audit(const struct sg_engine *e)
 size_t fake_pending(const struct sg_engine *e)
 {
 	return e->n_pending;
+}
+
+void fake_behind(struct sg_engine *e, bool behind)
+{
+	e->behind = behind;
 }
 
 void fake_audit_fails(struct sg_engine *e, bool fails)
@@ -380,6 +385,11 @@ size_t sg_engine_graphs(const struct sg_engine *e, const struct sg_graph *const 
 	(void)e;
 	*ret = all;
 	return 1;
+}
+
+bool sg_engine_behind(const struct sg_engine *e)
+{
+	return e->behind;
 }
 
 int sg_engine_audit(struct sg_engine *e, const char *actor, const char *type, const char *run_id,

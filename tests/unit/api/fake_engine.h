@@ -13,6 +13,8 @@ void fake_engine_destroy(struct sg_engine *e);
 /* Delivers what is due; returns how many callbacks were called. */
 int fake_dispatch(struct sg_engine *e);
 void fake_audit_fails(struct sg_engine *e, bool fails);
+/* Answers wait for their records. */
+void fake_behind(struct sg_engine *e, bool behind);
 void fake_starts_busy(struct sg_engine *e, bool busy);
 
 /* The audit so far: "actor type kind" a line, newest last. */

@@ -329,6 +329,51 @@ static void ask_run(struct world *w, struct answer *a, struct sg_identity id, co
 	ask(w, a, id, method, path, body);
 }
 
+/* "actor type kind" of the last record. */
+static const char *last_record(const struct world *w)
+{
+	const char *text = fake_audit(w->engine), *last = text;
+	for (const char *p = text; (p = strchr(p, '\n')) && p[1]; p++)
+		last = p + 1;
+	return last;
+}
+
+static void a_reader_waits_for_his_record_when_many_do(void **state)
+{
+	struct world *w = *state;
+	struct answer a = {0}, b = {0}, c = {0};
+	struct sg_identity id = WHO("CN=reader", reader);
+	send(w, &a, id, "GET", "/v1/graphs", NULL, NULL, NULL);
+	assert_int_equal(a.calls, 1); /* not waited for */
+	assert_string_equal(last_record(w), "CN=reader read -\n");
+	fake_behind(w->engine, true);
+	send(w, &b, id, "PATCH", "/v1/graphs", NULL, NULL, NULL);
+	assert_int_equal(b.calls, 0);
+	assert_string_equal(last_record(w), "CN=reader request -\n");
+	(void)fake_dispatch(w->engine);
+	assert_int_equal(b.calls, 1);
+	assert_int_equal(b.status, 405);
+	assert_string_equal(b.headers, "allow: GET\n");
+	send(w, &c, id, "GET", "/v1/graphs", NULL, NULL, NULL);
+	sg_api_forget(w->api, &c);
+	(void)fake_dispatch(w->engine);
+	assert_int_equal(c.calls, 0);
+}
+
+static void what_cannot_be_recorded_is_not_answered(void **state)
+{
+	struct world *w = *state;
+	struct answer a = {0}, b = {0};
+	struct sg_identity id = WHO("CN=reader", reader);
+	fake_audit_fails(w->engine, true);
+	send(w, &a, id, "GET", "/v1/graphs", NULL, NULL, NULL);
+	assert_int_equal(a.status, 503);
+	assert_non_null(strstr(a.body, "audit-unavailable"));
+	fake_behind(w->engine, true);
+	send(w, &b, id, "GET", "/no/such/route", NULL, NULL, NULL);
+	assert_int_equal(b.status, 503);
+}
+
 static void runs_are_private(void **state)
 {
 	struct world *w = *state;
@@ -683,6 +728,8 @@ int main(void)
 		T(other_sites_are_refused),
 		T(denial_is_audited_first),
 		T(a_client_that_left_is_still_recorded),
+		T(a_reader_waits_for_his_record_when_many_do),
+		T(what_cannot_be_recorded_is_not_answered),
 		T(runs_are_private),
 		T(lists_show_what_one_may_see),
 		T(bad_queries_are_named),
