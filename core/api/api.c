@@ -253,6 +253,7 @@ static struct sg_call *call_create(
 	c->req = req;
 	c->id = req->identity;
 	c->stream = req->stream;
+	c->path = req->path;
 	c->method = req->method;
 	c->trace = sg_request_trace(req);
 	c->next = &a->calls;

@@ -90,6 +90,7 @@ struct sg_call {
 	bool accepted, engine_waits;
 	bool recorded;	    /* in the audit log, as a request */
 	bool again;	    /* a repeated key: nothing was done */
+	const char *path;   /* as the next */
 	const char *method; /* as the client wrote it; lives as long as the answer is waited for */
 	struct sg_held *held; /* the answer that waits for its record, or NULL */
 	const char *trace;    /* the same: a valid traceparent, or NULL */

@@ -91,29 +91,11 @@ static void durable(void *ctx, const struct sg_error *err)
 	held_free(h);
 }
 
-/* The path as it was asked for; the request itself may be gone by now. */
-static void put_path(struct sg_buf *b, const struct sg_call *c)
-{
-	const char *pattern = c->route ? c->route->path : c->req->path,
-		   *open = strchr(pattern, '{');
-	if (!c->route || !open) {
-		sg_buf_adds(b, pattern);
-		return;
-	}
-	sg_buf_add(b, pattern, (size_t)(open - pattern));
-	sg_buf_adds(b, c->path_id);
-	sg_buf_adds(b, strchr(open, '}') + 1);
-}
-
 /* status 0: not known yet. */
 static int note(struct sg_call *c, const char *type, int status, bool wait)
 {
-	sg_autobuf path = SG_BUF_INIT(1U << 20);
-	put_path(&path, c);
-	if (path.failed)
-		return -SG_ENOMEM;
 	json_auto_t *p = json_pack(
-		"{s:s, s:s, s:s}", "method", c->method, "route", path.data, "door", c->id->door);
+		"{s:s, s:s, s:s}", "method", c->method, "route", c->path, "door", c->id->door);
 	if (!p) /* a path that is no UTF-8 is recorded without it */
 		p = json_pack("{s:s, s:s}", "method", c->method, "door", c->id->door);
 	if (!p)

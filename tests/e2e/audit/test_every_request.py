@@ -78,7 +78,7 @@ def routes(core):
 
 
 def path_of(core, pattern):
-    for name, value in (("run_id", core.run_id), ("name", "notes"), ("trigger_id", "none"),
+    for name, value in (("run_id", core.run_id), ("other_id", core.run_id), ("name", "notes"), ("trigger_id", "none"),
                         ("artifact_id", "none")):
         pattern = pattern.replace("{%s}" % name, value)
     assert "{" not in pattern
