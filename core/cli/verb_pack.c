@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/suggest.h"
 #include "cli/cli.h"
+#include "cli/pack_audit.h"
 #include "cli/pack_test.h"
 #include "pack/pack.h"
 
@@ -87,14 +88,36 @@ static int verify(const struct request *q)
 	return code;
 }
 
+struct pinning {
+	const struct sg_pack *pack; /* to be pinned */
+	const char *key_id;	    /* to be forgotten */
+	const struct sg_pack_trust *trust;
+};
+
+static int do_pin(void *ctx, struct sg_error *err)
+{
+	const struct pinning *p = ctx;
+	return sg_pack_pin(p->pack, p->trust, err);
+}
+
+static int do_unpin(void *ctx, struct sg_error *err)
+{
+	const struct pinning *p = ctx;
+	return sg_pack_unpin(p->key_id, p->trust, err);
+}
+
 static int pin(const struct request *q)
 {
 	struct sg_error err = {0};
 	struct sg_pack_trust trust = {0};
 	struct sg_pack *p = NULL;
 	int r = load(q, q->args[0], &p, &trust, &err);
-	if (r == 0)
-		r = sg_pack_pin(p, &trust, &err);
+	struct pinning x = {.pack = p, .trust = &trust};
+	if (r == 0 && trust.pins_dir && p->standing == SG_PACK_UNPINNED)
+		r = sg_cli_pack_audited(
+			&q->flags, "pack_pinned", p->key_id, p->key_fingerprint, do_pin, &x, &err);
+	else if (r == 0)
+		r = sg_pack_pin(p, &trust, &err); /* there already, or refused here */
 	if (r == 0)
 		p->standing = SG_PACK_PINNED;
 	int code = r < 0 ? fail(&err) : report(p);
@@ -108,8 +131,11 @@ static int revert(const struct request *q)
 	struct sg_error err = {0};
 	struct sg_pack_trust trust = {0};
 	int r = load_trust(q, &trust, &err);
+	struct pinning x = {.key_id = q->args[0], .trust = &trust};
 	if (r == 0)
-		r = sg_pack_unpin(q->args[0], &trust, &err);
+		r = trust.pins_dir ? sg_cli_pack_audited(&q->flags, "pack_unpinned", q->args[0],
+					     NULL, do_unpin, &x, &err)
+				   : do_unpin(&x, &err); /* which is refused */
 	sg_pack_trust_finish(&trust);
 	return r < 0 ? fail(&err)
 		     : print_json(json_pack(

@@ -55,6 +55,7 @@ struct sg_pack {
 	char key_fingerprint[SG_SHA256_HEX]; /* SHA-256 of the key's DER SubjectPublicKeyInfo */
 	enum sg_pack_hash signed_hash;	     /* the algorithm that was signed */
 	enum sg_pack_standing standing;
+	bool pinned_now; /* by whoever loaded it, on first use */
 };
 
 struct sg_pack_key {

@@ -42,8 +42,8 @@ bool sg_rules_name_free(const char *name);
  * text node run_id step), stargraph-answer (node key value typed), stargraph-tool-call (tool_id
  * args_count), stargraph-tool-result (tool_id fields), stargraph-tokens-used (tool_id total),
  * bosun-violation (kind severity run_id reason), bosun-audit (run_id step kind detail), and the
- * facts about a step: stargraph-run (node kind next steps elapsed_ms visits in_a_row tool_calls),
- * stargraph-node (id kind entry), stargraph-text (field part value). */
+ * facts about a step: stargraph-run (node kind next steps elapsed_ms visits in_a_row tool_calls
+ * tokens), stargraph-node (id kind entry), stargraph-text (field part value). */
 struct sg_rules_template {
 	const char *name;
 	const char *const *slots;

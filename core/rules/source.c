@@ -57,8 +57,8 @@ static const struct {
 	{"bosun-violation", NULL, {"kind", "severity", "run_id", "reason"}},
 	{"bosun-audit", NULL, {"run_id", "step", "kind", "detail"}},
 	{"stargraph-run", NULL,
-		{"node", "kind", "next", "steps", "elapsed_ms", "visits", "in_a_row",
-			"tool_calls"}},
+		{"node", "kind", "next", "steps", "elapsed_ms", "visits", "in_a_row", "tool_calls",
+			"tokens"}},
 	{"stargraph-node", NULL, {"id", "kind", "entry"}},
 	{"stargraph-text", NULL, {"field", "part", "value"}},
 };

@@ -45,11 +45,11 @@ static int add_run(struct sg_about *a, const struct sg_about_step *of, struct sg
 	int at = sg_graph_find_node(g, of->node_id);
 	const char *next = at >= 0 && (size_t)at + 1 < g->n_nodes ? g->nodes[at + 1].id : "";
 	return add(a, of, "stargraph-run",
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "node", of->node_id, "kind",
-			at >= 0 ? g->nodes[at].kind : "", "next", next, "steps",
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "node", of->node_id,
+			"kind", at >= 0 ? g->nodes[at].kind : "", "next", next, "steps",
 			(json_int_t)of->step + 1, "elapsed_ms", (json_int_t)of->elapsed_ms,
 			"visits", (json_int_t)of->visits, "in_a_row", (json_int_t)of->in_a_row,
-			"tool_calls", (json_int_t)of->tool_calls),
+			"tool_calls", (json_int_t)of->tool_calls, "tokens", (json_int_t)of->tokens),
 		err);
 }
 
@@ -61,6 +61,13 @@ static const char *entry_of(const struct sg_graph *g, const char *id)
 			if (strcmp(g->parallel[i].targets[k], id) == 0)
 				return g->parallel[i].targets[0];
 	return id;
+}
+
+int64_t sg_about_tokens(const json_t *record)
+{
+	const json_t *usage = json_object_get(json_object_get(record, "response"), "usage");
+	return json_integer_value(json_object_get(usage, "prompt_tokens")) +
+	       json_integer_value(json_object_get(usage, "completion_tokens"));
 }
 
 static int add_nodes(struct sg_about *a, const struct sg_about_step *of, struct sg_error *err)

@@ -20,6 +20,7 @@ struct sg_about_step {
 	int64_t visits;	    /* of the node in this run, this one included */
 	int64_t in_a_row;   /* of these, since another node ran */
 	int64_t tool_calls; /* of the run */
+	int64_t tokens;	    /* of the run, as its models counted them */
 	const json_t *state;
 };
 
@@ -32,5 +33,7 @@ struct sg_about {
 int sg_about_make(struct sg_about *ret, const struct sg_rules *rules,
 	const struct sg_about_step *of, struct sg_error *err);
 void sg_about_finish(struct sg_about *a);
+/* What a record of a model's answer says that it took; 0 for any other. */
+int64_t sg_about_tokens(const json_t *record);
 
 #endif

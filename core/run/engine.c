@@ -185,6 +185,8 @@ int sg_engine_create(
 		r = open_all(e, o, err);
 	if (r == 0)
 		r = sg_release_note(e, err);
+	if (r == 0)
+		r = sg_mounts_note_pins(e, e->mounts, err);
 	if (r < 0) {
 		sg_engine_destroy(e);
 		return r;

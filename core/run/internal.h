@@ -176,9 +176,12 @@ struct run {
 	int64_t step;	   /* number of the next checkpoint */
 	const char **path; /* owned array of node ids, which are the graphs' */
 	size_t n_path, cap_path;
+	/* For rules that ask (about.h); of a fork, its own steps only. */
+	size_t own_path;      /* where they begin in the path */
 	size_t n_counted;     /* of the path, for n_tool_calls */
 	int64_t n_tool_calls; /* up to there */
-	char **old_path;      /* owned: those of nodes that the graph does not have any more */
+	int64_t n_tokens;
+	char **old_path; /* owned: those of nodes that the graph does not have any more */
 	size_t n_old_path;
 	char cf_hash[SG_SHA256_HEX];	   /* of a fork: what its checkpoints are of; or "" */
 	char migrated_from[SG_SHA256_HEX]; /* the older graph, until it is audited; or "" */
@@ -442,6 +445,8 @@ void sg_prepared_destroy(struct prepared *p);
 int sg_prepared_list(struct sg_engine *e, struct prepared *p, struct sg_error *err);
 /* That, and among the engine's. Takes p. SG_EINVALID: the id is another file's. */
 int sg_prepared_adopt(struct sg_engine *e, struct prepared *p, struct sg_error *err);
+/* remount.c: audits the keys that were pinned when these were loaded (pack_pinned). */
+int sg_mounts_note_pins(struct sg_engine *e, const struct sg_mounts *m, struct sg_error *err);
 /* remount.c: the packs that a stored graph was stored with. Positive outcome 1: none. */
 int sg_mounts_from_store(
 	struct sg_mounts **ret, struct sg_txn *t, const char *graph_hash, struct sg_error *err);

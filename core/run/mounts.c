@@ -40,7 +40,7 @@ const struct sg_pack *sg_mounts_find(const struct sg_mounts *m, const char *id)
 
 const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i)
 {
-	return i < m->n ? m->packs[i] : NULL;
+	return m && i < m->n ? m->packs[i] : NULL;
 }
 
 static int add(struct sg_mounts *m, const char *dir, const struct sg_pack_trust *trust,
@@ -57,8 +57,10 @@ static int add(struct sg_mounts *m, const char *dir, const struct sg_pack_trust 
 	if (old)
 		r = sg_error_set(err, SG_EINVALID, NULL, "%s: pack id \"%s\" is that of %s already",
 			dir, p->id, old->dir);
-	else if (p->standing == SG_PACK_UNPINNED && trust->pins_dir)
+	else if (p->standing == SG_PACK_UNPINNED && trust->pins_dir) {
 		r = sg_pack_pin(p, trust, err);
+		p->pinned_now = r == 0;
+	}
 	if (r < 0) {
 		sg_pack_destroy(p);
 		return r;

@@ -30,7 +30,7 @@ int sg_mounts_from_stored(struct sg_mounts **ret, const char *const *texts, cons
 /* The pack with this id, borrowed; NULL when there is none. */
 struct sg_pack;
 const struct sg_pack *sg_mounts_find(const struct sg_mounts *m, const char *id);
-const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i); /* NULL: no more */
+const struct sg_pack *sg_mounts_at(const struct sg_mounts *m, size_t i); /* NULL: no more; m too */
 /* May g mount what it names? As sg_mounts_bind, without binding. */
 int sg_mounts_check(const struct sg_mounts *m, const struct sg_graph *g, struct sg_error *err);
 /* remount.c: what would change, a new list of pack_diff.h's objects. */

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "run/about.h"
 #include "run/internal.h"
 
 static bool opens_interrupt(const struct sg_checkpoint *c)
@@ -30,9 +31,23 @@ static const char *keep_old_path(struct run *r, const char *path)
 	return own;
 }
 
+static int64_t tokens_of(const char *recorded)
+{
+	json_auto_t *list = NULL;
+	int64_t n = 0;
+	size_t i;
+	const json_t *one;
+	if (recorded && sg_json_parse(recorded, strlen(recorded), &list, NULL) == 0)
+		json_array_foreach (list, i, one)
+			n += sg_about_tokens(one);
+	return n;
+}
+
 static int visit(void *ctx, const struct sg_checkpoint *c)
 {
 	struct walk *w = ctx;
+	if (sg_rules_asks(sg_run_top(w->run)->graph->rules))
+		w->run->n_tokens += tokens_of(c->recorded);
 	const char *path = sg_prepared_path(sg_run_top(w->run)->graph, c->last_node);
 	if (!w->skip && !path)
 		path = keep_old_path(w->run, c->last_node);

@@ -109,6 +109,23 @@ static struct prepared *known(const struct sg_engine *e, const struct prepared *
 	return k;
 }
 
+int sg_mounts_note_pins(struct sg_engine *e, const struct sg_mounts *m, struct sg_error *err)
+{
+	const struct sg_pack *p;
+	int r = 0;
+	for (size_t i = 0; r == 0 && (p = sg_mounts_at(m, i)); i++) {
+		if (!p->pinned_now)
+			continue;
+		json_t *payload = json_pack("{s:s, s:s, s:s}", "fingerprint", p->key_fingerprint,
+			"key_id", p->key_id, "pack", p->id);
+		r = payload ? sg_engine_audit(
+				      e, "system", "pack_pinned", NULL, payload, NULL, NULL, err)
+			    : sg_error_nomem(err);
+		json_decref(payload);
+	}
+	return r;
+}
+
 int sg_engine_remount(struct sg_engine *e, const struct sg_mounts *to, const char *actor,
 	json_t **ret_changes, struct sg_error *err)
 {
@@ -124,6 +141,8 @@ int sg_engine_remount(struct sg_engine *e, const struct sg_mounts *to, const cha
 			json_string_value(json_object_get(json_array_get(changes, 0), "pack")));
 	if (r == 0)
 		r = make_all(e, to, &m, err);
+	if (r == 0)
+		r = sg_mounts_note_pins(e, to, err);
 	if (r == 0)
 		e->mounts = to;
 	for (i = 0; i < m.n; i++) {

@@ -251,12 +251,14 @@ static int make_about(
 		.run_id = r->row.run_id,
 		.timestamp = ts,
 		.step = r->step,
-		.elapsed_ms = (s->ts_us - r->row.started_us) / 1000,
+		.elapsed_ms =
+			s->ts_us > r->row.started_us ? (s->ts_us - r->row.started_us) / 1000 : 0,
+		.tokens = r->n_tokens,
 		.visits = s->on_path, /* an answered question's step is on it already */
 		.tool_calls = s->on_path &&
 			      strcmp(sg_prepared_kind(sg_run_top(r)->graph, path), "tool") == 0,
 		.state = r->f.state};
-	for (size_t i = 0; i < r->n_path; i++) {
+	for (size_t i = r->own_path; i < r->n_path; i++) {
 		bool same = strcmp(r->path[i], path) == 0;
 		of.visits += same;
 		of.in_a_row = same ? of.in_a_row + 1 : 0;
@@ -439,6 +441,7 @@ static int complete(struct run *r, struct sg_exec *x, int outcome, struct sg_err
 		rc = store(&s, err);
 	if (rc == 0)
 		rc = sg_step_mutate(&s, err);
+	r->n_tokens += sg_about_tokens(x->record);
 	if (x->record && sg_step_record(&s, json_incref(x->record)) < 0 && rc == 0)
 		rc = sg_error_nomem(err);
 	if (rc == 0 && r->f.plan)

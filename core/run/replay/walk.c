@@ -662,6 +662,8 @@ static int switch_level(struct walk *w, struct sg_error *err)
 		change_graph(&r->f, l->graph);
 		memcpy(r->row.graph_hash, l->graph->graph->hash, sizeof(r->row.graph_hash));
 		memcpy(r->cf_hash, l->fork.cf_hash, sizeof(r->cf_hash));
+		r->own_path = r->n_counted = r->n_path;
+		r->n_tool_calls = r->n_tokens = 0;
 		if (take_identity(r, l->rec) < 0)
 			return sg_error_nomem(err);
 	}

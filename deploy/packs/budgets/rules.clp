@@ -6,9 +6,10 @@
 ;         {kind: assert, fact: bosun.budget, slots: {kind: seconds, allowed: 60, warn: 45}}]}
 ;
 ; What is used up halts the run, before the next node. The engine itself counts steps, seconds (of
-; the clock, since the run's start) and tool_calls; the state field tokens_used counts tokens. Any
-; other kind is judged by what the fact itself says in `consumed`: assert it anew as it grows. From
-; `warn` on, one line a step goes to the audit log.
+; the clock, since the run's start), tool_calls and tokens (what models said that they took; to them
+; the state field tokens_used is added, where a graph has one). Any other kind is judged by what the
+; fact itself says in `consumed`: assert it anew as it grows. From `warn` on, one line a step goes to
+; the audit log.
 
 (deftemplate bosun.budget
   (slot kind)
@@ -38,10 +39,16 @@
   (assert (budget-used (kind "tool_calls") (used ?n))))
 
 (defrule measure-tokens
-  (stargraph-run)
-  (tokens_used (typed ?n))
+  (stargraph-run (tokens ?n))
+  (not (tokens_used))
   =>
   (assert (budget-used (kind "tokens") (used ?n))))
+
+(defrule measure-tokens-and-field
+  (stargraph-run (tokens ?n))
+  (tokens_used (typed ?more))
+  =>
+  (assert (budget-used (kind "tokens") (used (+ ?n ?more)))))
 
 ; stargraph-run is new in each step, so that what is said is judged again in each.
 (defrule take-consumed
@@ -75,4 +82,4 @@
   (assert (bosun.violation
     (kind "budget-unmeasured") (severity "halt")
     (reason (str-cat "nothing measures the budget of " ?k
-      ": declare the field tokens_used, or say consumed")))))
+      ": say consumed")))))

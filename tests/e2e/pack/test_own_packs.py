@@ -52,7 +52,7 @@ class Graph:
     def notes(self, run_id):
         lines = map(json.loads, (self.state / "stargraph.audit.jsonl").read_text().splitlines())
         return [(x["payload"]["fact"]["kind"], x["payload"]["fact"]["detail"]) for x in lines
-                if x["type"] == "bosun_audit" and x["run"] == run_id]
+                if x["type"] == "bosun_audit" and x["run"] == run_id and "detail" in x["payload"]["fact"]]
 
 
 @pytest.fixture
@@ -131,3 +131,46 @@ def test_a_policy_of_the_operator(signed, tmp_path):
     redact = Graph(mine, tmp_path / "state", g)
     r = redact.run(request="write to a@example.org", reason=REASON)
     assert r["path"] == ["look", "redact", "done"] and r["state"]["request"] == "[removed]"
+
+
+LOOP = """ir_version: "1.0.0"
+id: "graph:loop"
+state_schema: {n: {type: int, reducer: sum}}
+nodes:
+  - {id: a, kind: set, config: {values: {n: 1}}}
+  - {id: b, kind: passthrough}
+  - {id: ask, kind: interrupt, config: {prompt: "?"}}
+  - {id: end, kind: halt}
+rules:
+  - {id: again, when: "(node-id (id b)) (n (typed ?n&:(neq ?n 3 6)))", then: [{kind: goto, target: a}]}
+  - {id: over, when: "(node-id (id ask))", then: [{kind: goto, target: a}]}
+  - {id: enough, when: "(node-id (id b)) (n (typed 6))", then: [{kind: goto, target: end}]}
+governance: [{id: seen}]
+"""
+
+
+def test_where_a_run_stands_outlives_a_restart_and_is_the_same_in_a_replay_and_in_forks(signed, tmp_path):
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    (seen / "manifest.yaml").write_text('id: seen\nversion: "1"\n')
+    (seen / "rules.clp").write_text(
+        '(defrule note (stargraph-run (node ?n) (visits ?v) (in_a_row ?r) (steps ?s)) (exists (stargraph-node)) '
+        '(exists (stargraph-run)) => (assert (bosun.audit (kind "seen") (detail (str-cat ?n " " ?v " " ?r " " ?s)))))')
+    assert pack("sign", seen, "--key", signed / "ops.key.pem", "--key-id", "ops").returncode == 0
+    (tmp_path / "g.yaml").write_text(LOOP)
+    g = Graph(signed, tmp_path / "state", tmp_path / "g.yaml")
+    g.packs = ["--pack", seen]
+    run = g.run()["run_id"]
+    (tmp_path / "a.json").write_text("{}")
+    r = g.star("respond", run, "--response", tmp_path / "a.json", "--state-dir", g.state)  # another process
+    assert r.returncode == 0, r.stderr
+    assert [d for _, d in g.notes(run)] == [
+        "a 1 1 1", "b 1 1 2", "a 2 1 3", "b 2 1 4", "a 3 1 5", "b 3 1 6", "ask 1 1 8", "a 4 1 9", "b 4 1 10", "a 5 1 11",
+        "b 5 1 12", "a 6 1 13", "b 6 1 14", "end 1 1 15"]
+    (tmp_path / "m.json").write_text('{"state_overrides": {"n": 5}}')
+    r = g.star("counterfactual", run, "--step", 10, "--mutation", tmp_path / "m.json", "--state-dir", g.state, "--json",
+               *g.packs)
+    assert r.returncode == 0, r.stderr
+    assert [d for _, d in g.notes(json.loads(r.stdout)["run_id"])][0] == "a 1 1 11"
+    r = g.star("replay", "--all", "--state-dir", g.state)
+    assert r.returncode == 0 and "2 identical" in r.stderr, r.stdout + r.stderr

@@ -220,7 +220,8 @@ def test_reloads_without_a_change_say_and_audit_nothing(tmp_path):
     h = Host(tmp_path, "oss-default")
     with h.core:
         said = h.reload("configuration reloaded")
-        assert "rule pack" not in said and not [x for x in h.core.audit() if x["type"].startswith("pack_")]
+        assert "rule pack" not in said
+        assert [x["type"] for x in h.core.audit() if x["type"].startswith("pack_")] == ["pack_pinned"]  # at the start
 
 
 def test_back_and_forth(tmp_path):
@@ -288,3 +289,27 @@ def test_diff(tmp_path):
     (new / "manifest.yaml").write_text('id: other\nversion: "1.1"\n')
     r = pack("diff", h.demo, new)
     assert r.returncode == 2 and 'is pack "demo"' in r.stderr
+
+
+def test_pins_are_audited(tmp_path):
+    h = Host(tmp_path, "oss-default")
+    with h.core:
+        first, = h.audited("pack_pinned")  # on first use
+        assert first["key_id"] == "ops" and first["pack"] == "demo" and len(first["fingerprint"]) == 64
+        r = pack("revert", "ops", "--config", h.core.config)
+        assert r.returncode == 2 and str(h.core.process.pid) in r.stderr  # it names who holds the directory
+    assert pack("revert", "ops", "--config", h.core.config).returncode == 0
+    assert pack("pin", h.demo, "--config", h.core.config).returncode == 0
+    assert pack("pin", h.demo, "--config", h.core.config).returncode == 0  # is there already: nothing happens
+    kinds = [(x["type"], x["payload"]["key_id"]) for x in h.core.audit() if x["type"].startswith("pack_")]
+    assert kinds == [("pack_pinned", "ops"), ("pack_unpinned", "ops"), ("pack_pinned", "ops")]
+    with h.core:
+        assert len(h.audited("pack_pinned")) == 2
+
+
+def test_a_pin_in_an_empty_state_directory(tmp_path):
+    h = Host(tmp_path, "oss-default")
+    assert pack("pin", h.demo, "--config", h.core.config).json["standing"] == "pinned"
+    assert [x["type"] for x in h.core.audit()] == ["genesis", "pack_pinned"]
+    with h.core:
+        assert h.finish(h.begin()) == "first"
