@@ -204,6 +204,16 @@ static bool mutates(const struct side *s, int64_t n)
 	return false;
 }
 
+/* Forks that are mutated alike differ in nothing by that. */
+static bool mutation_differs(
+	const struct comparison *c, const struct sg_checkpoint *a, const struct sg_checkpoint *b)
+{
+	bool in_a = mutates(&c->a, a->step), in_b = mutates(&c->b, b->step);
+	if (recorded_differs(a, b, MUTATION) || in_a != in_b)
+		return true;
+	return in_a && !json_equal(c->a.fork.mutation, c->b.fork.mutation);
+}
+
 static bool hash_differs(const struct comparison *c, const struct sg_checkpoint *a,
 	const struct sg_checkpoint *b, unsigned axes)
 {
@@ -222,7 +232,7 @@ static unsigned axes_of(
 		return 0; /* the same step of a common parent */
 	if (!a || !b)
 		return bit(ROUTE);
-	if (mutates(&c->a, a->step) || mutates(&c->b, b->step) || recorded_differs(a, b, MUTATION))
+	if (mutation_differs(c, a, b))
 		axes |= bit(MUTATION);
 	if (recorded_differs(a, b, OUTSIDE))
 		axes |= bit(OUTSIDE);

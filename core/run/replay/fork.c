@@ -62,6 +62,15 @@ static json_t *without_nulls(const json_t *mutation)
 	return own;
 }
 
+/* Members in canonical order, as they are stored: what is applied, or refused, first must not depend
+ * on how they were sent. */
+static int in_order(const json_t *mutation, json_t **ret, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(64U << 20);
+	int rc = sg_json_print(mutation, &b, err);
+	return rc < 0 ? rc : sg_json_parse(b.data, b.len, ret, err);
+}
+
 int sg_mutation_check(const json_t *mutation, json_t **ret, struct sg_error *err)
 {
 	json_auto_t *rules = NULL;
@@ -85,9 +94,7 @@ int sg_mutation_check(const json_t *mutation, json_t **ret, struct sg_error *err
 		rc = check_facts(json_object_get(own, "facts_assert"), "facts_assert", err);
 	if (rc == 0)
 		rc = check_facts(json_object_get(own, "facts_retract"), "facts_retract", err);
-	if (rc == 0)
-		*ret = sg_steal(own);
-	return rc;
+	return rc == 0 ? in_order(own, ret, err) : rc;
 }
 
 int sg_cf_hash(const char *graph_hash, const json_t *mutation, char ret_hex[SG_SHA256_HEX],
