@@ -214,11 +214,11 @@ static bool mutation_differs(
 	return in_a && !json_equal(c->a.fork.mutation, c->b.fork.mutation);
 }
 
-static bool hash_differs(const struct comparison *c, const struct sg_checkpoint *a,
-	const struct sg_checkpoint *b, unsigned axes)
+static bool hash_differs(
+	const struct comparison *c, const struct sg_checkpoint *a, const struct sg_checkpoint *b)
 {
-	if (!same(a->side_effects_hash, b->side_effects_hash) &&
-		!(axes & (bit(MUTATION) | bit(OUTSIDE) | bit(ANSWER))))
+	/* An answer that was taken over is marked as such, and so hashed. */
+	if (!same(a->side_effects_hash, b->side_effects_hash) && same(a->recorded, b->recorded))
 		return true;
 	return !same(a->graph_hash, b->graph_hash) && !(c->whole & (bit(GRAPH) | bit(PACK))) &&
 	       !is_own(&c->a, a->step) && !is_own(&c->b, b->step);
@@ -244,7 +244,7 @@ static unsigned axes_of(
 		axes |= bit(FACTS);
 	if (!same(a->last_node, b->last_node) || !same(a->next_action, b->next_action))
 		axes |= bit(ROUTE);
-	if (hash_differs(c, a, b, axes))
+	if (hash_differs(c, a, b))
 		axes |= bit(HASH);
 	return axes;
 }

@@ -138,9 +138,8 @@ static bool failed_outside(const struct run *r, const struct sg_recording *rec)
 {
 	if ((size_t)r->f.node >= r->f.graph->graph->n_nodes)
 		return false;
-	const struct sg_node_kind *k = r->f.graph->kinds[r->f.node];
 	sg_autofree char *kept = kept_list(rec, r->step);
-	return (k->elsewhere || k->outside || k->embeds) && k->apply && !kept;
+	return r->f.graph->kinds[r->f.node]->apply && !kept;
 }
 
 static bool has_line(const struct sg_recording *rec, const char *type)
@@ -237,7 +236,7 @@ bool sg_exec_reaches_out(const struct sg_exec *x)
 		const char *field = json_string_value(json_object_get(x->node->config, "input"));
 		return !json_is_array(json_object_get(x->state, field ? field : ""));
 	}
-	return k->elsewhere || k->outside || (k->effects && k->effects(x->data) > SG_EFFECTS_NONE);
+	return k->apply != NULL; /* it records because it asks or writes */
 }
 
 static bool is_override(const json_t *entry)
@@ -302,18 +301,33 @@ static bool same_field(const struct sg_exec *x, const char *field, const char *s
 	       json_equal(json_object_get(then, field), json_object_get(x->state, field));
 }
 
+/* The state now of the graph that the step before belongs to: a subgraph that has just been entered
+ * began with what its outer graph held. */
+static const char *state_then(const struct sg_exec *x, const char *last_node)
+{
+	const struct frame *f = &x->run->f;
+	int above = 0;
+	for (const struct frame *o = f->outer; o; o = o->outer)
+		above++;
+	for (const char *c = last_node; *c; c++)
+		above -= *c == '/';
+	for (; above > 0 && f->outer && !f->n_steps; above--)
+		f = f->outer;
+	return above == 0 && f->state_text ? f->state_text->data : "";
+}
+
 /* Did the node see then, at rec's step i, what it sees now? A model reads its one field, which it
  * leaves as it is; of all others the whole state before them counts. */
 static bool same_input(const struct sg_exec *x, const struct sg_recording *rec, size_t i)
 {
 	const char *field = json_string_value(json_object_get(x->node->config, "input"));
-	const char *now = x->run->f.state_text ? x->run->f.state_text->data : "";
 	if (x->kind->embeds && field)
 		return same_field(x, field, rec->steps[i].state);
 	if (i)
-		return strcmp(rec->steps[i - 1].state, now) == 0;
+		return strcmp(rec->steps[i - 1].state,
+			       state_then(x, rec->steps[i - 1].last_node)) == 0;
 	sg_autofree char *initial = rec->parent ? NULL : initial_state(x, rec);
-	return initial && strcmp(initial, now) == 0;
+	return initial && strcmp(initial, state_then(x, "")) == 0;
 }
 
 json_t *sg_recorded_result(const struct sg_recording *rec, const struct sg_exec *x)
