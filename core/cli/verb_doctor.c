@@ -75,6 +75,7 @@ static void check_all(struct sg_doctor *d, const struct arguments *a)
 	sg_doctor_edge(d);
 	sg_doctor_wire(d, &a->edge);
 	sg_doctor_tools(d);
+	sg_doctor_llms(d);
 }
 
 /* 0, or an exit code. */

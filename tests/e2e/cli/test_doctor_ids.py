@@ -29,7 +29,7 @@ INFORM = {"tls.door", "model.kernel", "edge.headers"}
 def ids_in_the_source():
     found = set()
     for path in (TOP / "core/cli").glob("doctor*.c"):
-        found |= set(re.findall(r'"((?:clock|limits|host|config|state|audit|disk|tls|model|store|edge|grants|door|graphs|tools)'
+        found |= set(re.findall(r'"((?:clock|limits|host|config|state|audit|disk|tls|model|store|edge|grants|door|graphs|tools|llm)'
                                 r'\.[a-z.]+)"', path.read_text()))
     return found
 
@@ -278,6 +278,8 @@ FAULTS = {
     "door.tcp": ("warn", other_server, "something else"),
     "graphs.found": ("FAIL", set_key("graphs", ["/no/such/graph.yaml"]), "put it there"),
     "tools.sandbox": ("FAIL", no_landlock, "Landlock"),
+    "llm.endpoint": ("FAIL", lambda h: setattr(h, "more", '[[llm]]\nname = "a"\nurl = "http://10.0.0.1"\nmodel = "m"\n'),
+                     "correct the [[llm]]"),
 }
 BY_HAND = {"config.profile", "state.owner", "state.writable", "store.lock", "edge.mac", "edge.request", "edge.anonymous"}
 
