@@ -7,6 +7,7 @@
 #include "knowledge/internal.h"
 
 #define RECORD_BYTES (SG_SHA256_BYTES + 4U)
+#define DELETE_AT_ONCE 64U /* chunks */
 
 static int make_key(const struct sg_know_info *s, const char *id,
 	uint8_t room[5 + SG_KNOW_SOURCE_ID_MAX], struct sg_span *ret, struct sg_error *err)
@@ -52,12 +53,16 @@ void sg_know_chunk_id(const char *id, uint32_t n, uint32_t chunks, char ret[SG_K
 static int delete_chunks(struct sg_txn *t, const char *store, const char *id, uint32_t from,
 	uint32_t chunks, struct sg_know_counts *counts, struct sg_error *err)
 {
-	char name[SG_KNOW_ID_MAX + 1];
-	const char *ids[] = {name};
+	char names[DELETE_AT_ONCE][SG_KNOW_ID_MAX + 1];
+	const char *ids[DELETE_AT_ONCE];
 	int r = 0;
-	for (uint32_t i = from; r == 0 && i < chunks; i++) {
-		sg_know_chunk_id(id, i, chunks, name);
-		r = sg_know_delete(t, store, ids, 1, counts, err);
+	for (uint32_t i = from; r == 0 && i < chunks;) {
+		size_t n = 0;
+		for (; n < DELETE_AT_ONCE && i < chunks; i++, n++) {
+			sg_know_chunk_id(id, i, chunks, names[n]);
+			ids[n] = names[n];
+		}
+		r = sg_know_delete(t, store, ids, n, counts, err);
 	}
 	return r;
 }

@@ -1,6 +1,7 @@
 """Knowledge stores on the command line: import, search, restart, refusal."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -131,6 +132,32 @@ def test_vectors_of_another_kernel_are_refused_until_reembedded(imported):
     assert "holds vectors of (" in imported.model("search", "docs", "editor", code=2)
     assert "already" in imported.run("reembed", "docs", *other)
     assert "0 damaged" in imported.run("check")
+
+
+def test_a_killed_reembedding_goes_on_where_it_stopped(cli, tmp_path):
+    """Until it is done no model may search the store; then each document has been embedded once."""
+    f = tmp_path / "many.jsonl"
+    f.write_text(lines([(f"d{i}", f"document number {i} about {i * 7919}", {}) for i in range(2000)]))
+    cli.model("create", "docs", "--provider", "vector")
+    cli.model("import", "docs", f)
+    other = ("--model", MODEL, "--kernel", "bf16-emulated")
+    p = subprocess.Popen([binary(), "store", "reembed", "docs", *other, "--state-dir", cli.state],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    before = cli.json("stats", "docs")[0]["generation"]
+    end = time.monotonic() + 100
+    while time.monotonic() < end and cli.json("stats", "docs")[0]["generation"] == before:
+        assert p.poll() is None
+        time.sleep(0.01)
+    p.send_signal(signal.SIGKILL)
+    p.stderr.close()
+    p.wait()
+    assert "0 damaged" in cli.run("check")
+    for kernel in ((), ("--kernel", "bf16-emulated")):
+        cli.run("search", "docs", "document", "--model", MODEL, *kernel, code=2)
+    done = int(re.search(r"(\d+) documents re-embedded", cli.run("reembed", "docs", *other)).group(1))
+    assert 0 < done < 2000, done
+    assert "2000 items: 0 damaged" in cli.run("check")
+    assert len(cli.json("search", "docs", "document number 7", *other)) > 0
 
 
 def test_wrong_input_is_named_and_what_came_before_is_kept(cli, tmp_path):
