@@ -154,3 +154,9 @@ def test_progress_is_drawn_on_a_terminal(bundle, keys):
     assert p.wait() == 0
     assert b"verifying [####" in seen and b" 50%" in seen
 
+
+@pytest.mark.parametrize("sample", sorted((TOP / "bundle/samples").glob("*.evidence")), ids=lambda p: p.stem)
+def test_the_recorded_sample_runs_come_out_the_same(sample):
+    program = pathlib.Path(os.environ.get("SG_BUILD", TOP / "build")) / "core/stargraph"
+    done = subprocess.run([program, "verify", sample], capture_output=True, text=True, check=False)
+    assert done.returncode == 5 and "executed again and identical" in done.stdout, done
