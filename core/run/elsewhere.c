@@ -5,7 +5,8 @@
  * before it are, so that equal runs are equal and a replay needs no clock. But where one works
  * elsewhere, the later ones that will are started with it: they wait together, and what comes back
  * early is kept until its turn. Effects outside are started ahead only where every branch is needed
- * (strategy all): a branch whose effect might be one too many is not. */
+ * (strategy all): a branch whose effect might be one too many is not. Tools whose calls are on the
+ * record before they are made overlap where none of them changes anything. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,12 +148,18 @@ void sg_deadline_fire(struct sg_engine *e)
 
 /* ---- side by side ---- */
 
-static void start_one(struct run *r, int node)
+/* step: which one its turn will be. */
+static void start_one(struct run *r, int node, int64_t step)
 {
 	struct sg_exec *x = sg_exec_make(r, node), **at = &r->ahead;
 	if (!x)
 		return; /* its own turn will say so */
+	x->step = step;
 	x->outcome = x->kind->execute(x, &x->failure);
+	if (x->outcome == SG_EXEC_LATER) {
+		sg_exec_free(x);
+		return;
+	}
 	x->finished = x->outcome != SG_EXEC_PENDING;
 	if (!x->finished)
 		sg_exec_watch(x);
@@ -169,17 +176,38 @@ static bool started(const struct run *r, const struct sg_node *n)
 	return x;
 }
 
-void sg_ahead_start(struct run *r)
+static int target_at(const struct run *r, size_t i)
 {
-	const struct sg_graph *g = r->f.graph->graph;
 	const json_t *targets = json_object_get(r->f.plan, "targets");
-	bool all = !sg_parallel_tolerates(r);
-	for (size_t i = json_array_size(json_object_get(r->f.plan, "done")) + 1;
-		i < json_array_size(targets); i++) {
-		int node = sg_graph_find_node(g, json_string_value(json_array_get(targets, i)));
+	return sg_graph_find_node(r->f.graph->graph, json_string_value(json_array_get(targets, i)));
+}
+
+/* Does any branch from here on change things? After a crash the last record must tell of it. */
+static bool any_writes(const struct run *r, size_t from, size_t n)
+{
+	for (size_t i = from; i < n; i++) {
+		int node = target_at(r, i);
 		const struct sg_node_kind *k = node < 0 ? NULL : r->f.graph->kinds[node];
-		if (k && k->elsewhere && (all || !k->outside) && !started(r, &g->nodes[node]))
-			start_one(r, node);
+		if (k && k->announces && k->effects &&
+			k->effects(r->f.graph->node_data[node]) >= SG_EFFECTS_WRITE)
+			return true;
+	}
+	return false;
+}
+
+void sg_ahead_start(struct run *r, bool announce)
+{
+	size_t n = json_array_size(json_object_get(r->f.plan, "targets")),
+	       now = json_array_size(json_object_get(r->f.plan, "done"));
+	bool all = !sg_parallel_tolerates(r), writes = any_writes(r, now, n);
+	for (size_t i = now + 1; i < n; i++) {
+		int node = target_at(r, i);
+		const struct sg_node_kind *k = node < 0 ? NULL : r->f.graph->kinds[node];
+		if (!k || !k->elsewhere || (k->announces ? writes : announce) ||
+			(k->outside && !all))
+			continue;
+		if (!started(r, &r->f.graph->graph->nodes[node]))
+			start_one(r, node, r->step + (int64_t)(i - now));
 	}
 }
 

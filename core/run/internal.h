@@ -192,11 +192,14 @@ struct run {
 	struct rule_job *slow; /* the rules that do */
 	struct sg_exec *ahead; /* branches whose turn has not come */
 	TAILQ_ENTRY(run) active;
-	bool timed;			 /* in the engine's list of active runs */
-	int64_t wake_us;		 /* PHASE_SLEEPING: monotonic */
-	int64_t active_us;		 /* monotonic; when it became active */
-	const struct sg_node *announced; /* the call that its record tells of, at announced_step */
-	int64_t announced_step;
+	bool timed;	   /* in the engine's list of active runs */
+	int64_t wake_us;   /* PHASE_SLEEPING: monotonic */
+	int64_t active_us; /* monotonic; when it became active */
+	struct announced {
+		const struct sg_node *node;
+		int64_t step;
+	} * announced; /* owned: calls that its record tells of, not yet done */
+	size_t n_announced;
 	bool queued, live_stored, pause_wanted;
 	char *pause_actor;
 	char *idem_key; /* "actor NUL key" until its record is durable */
@@ -640,8 +643,9 @@ void sg_deadline_active(struct run *r);		     /* its working time begins */
 void sg_deadline_idle(struct run *r);		     /* it has settled */
 int64_t sg_deadline_next(const struct sg_engine *e); /* monotonic us, -1 = none */
 void sg_deadline_fire(struct sg_engine *e);
-/* The branches after the one under way that work elsewhere are started too. */
-void sg_ahead_start(struct run *r);
+/* The branches after the one under way that work elsewhere are started too; or (announce) those of
+ * them whose call must first be on the disk are announced with its own. */
+void sg_ahead_start(struct run *r, bool announce);
 bool sg_ahead_is_next(const struct run *r);
 /* The execution of the node that the run stands at, if it was started ahead: finished or not. */
 struct sg_exec *sg_ahead_take(struct run *r);

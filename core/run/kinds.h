@@ -95,6 +95,7 @@ struct sg_node_kind {
 	 * out. */
 	void (*cancel)(struct sg_exec *x);
 	bool elsewhere; /* execute may be pending: branches of such kinds run side by side */
+	bool announces; /* its first execute puts a record of the call, SG_EXEC_LATER */
 	bool embeds;	/* needs the embedding model */
 	bool outside;	/* has effects outside: executed only once all before it is durable */
 };
@@ -143,7 +144,7 @@ void sg_exec_offload_cancel(struct sg_exec *x);
 int sg_exec_note(struct sg_exec *x, const char *type, json_t *payload, struct sg_error *err);
 /* Has this execution been announced (sg_exec_announce) by a record that is durable? */
 bool sg_exec_announced(const struct sg_exec *x);
-void sg_exec_announce(struct sg_exec *x);
+int sg_exec_announce(struct sg_exec *x);	       /* -SG_ENOMEM */
 int64_t sg_exec_time_left_us(const struct sg_exec *x); /* of limits.run_seconds; at least 1 */
 const char *sg_exec_run_id(const struct sg_exec *x);
 /* As sg_exec_note, of a run that has ended. */

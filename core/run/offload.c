@@ -211,13 +211,28 @@ const char *sg_exec_run_id(const struct sg_exec *x)
 
 bool sg_exec_announced(const struct sg_exec *x)
 {
-	return x->run->announced_step == x->step && x->run->announced == x->node;
+	const struct run *r = x->run;
+	for (size_t i = 0; i < r->n_announced; i++)
+		if (r->announced[i].node == x->node && r->announced[i].step == x->step)
+			return true;
+	return false;
 }
 
-void sg_exec_announce(struct sg_exec *x)
+int sg_exec_announce(struct sg_exec *x)
 {
-	x->run->announced_step = x->step;
-	x->run->announced = x->node;
+	struct run *r = x->run;
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_announced; i++)
+		if (r->announced[i].step >= r->step)
+			r->announced[n++] = r->announced[i];
+	r->n_announced = n;
+	struct announced *grown = realloc(r->announced, (n + 1) * sizeof(*grown));
+	if (!grown)
+		return -SG_ENOMEM;
+	grown[n] = (struct announced){x->node, x->step};
+	r->announced = grown;
+	r->n_announced = n + 1;
+	return 0;
 }
 
 int sg_exec_note(struct sg_exec *x, const char *type, json_t *payload, struct sg_error *err)

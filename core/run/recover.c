@@ -308,8 +308,8 @@ static void put_resumed(struct run *r)
 		payload, sizeof(payload) - 1, NULL, NULL);
 }
 
-/* Did it stop while a tool worked that changes things? The call's record is then the last of the
- * run: its result would be in one batch with the step's checkpoint. */
+/* Did it stop while a tool worked that changes things, or before its step was one? The record of
+ * the call or of its result is then the last of the run. */
 static int in_doubt(struct run *r, struct sg_txn *t, bool *ret, struct sg_error *err)
 {
 	json_auto_t *last = NULL;
@@ -318,7 +318,8 @@ static int in_doubt(struct run *r, struct sg_txn *t, bool *ret, struct sg_error 
 	const char *type = json_string_value(json_object_get(last, "type")),
 		   *effects = json_string_value(json_object_get(p, "side_effects")),
 		   *tool = json_string_value(json_object_get(p, "tool_name"));
-	*ret = rc == 0 && type && strcmp(type, "tool_call") == 0 && effects &&
+	*ret = rc == 0 && type && effects &&
+	       (strcmp(type, "tool_call") == 0 || strcmp(type, "tool_result") == 0) &&
 	       (strcmp(effects, "write") == 0 || strcmp(effects, "external") == 0);
 	if (*ret) {
 		char why[256];

@@ -638,6 +638,8 @@ static void one_step(struct run *r)
 		x->finished = x->outcome != SG_EXEC_PENDING;
 		if (x->outcome == SG_EXEC_LATER) {
 			r->phase = PHASE_DURABLE;
+			if (r->f.plan)
+				sg_ahead_start(r, true);
 			sg_exec_free(x);
 			return;
 		}
@@ -648,7 +650,7 @@ static void one_step(struct run *r)
 		r->exec = x;
 		r->phase = PHASE_BUSY;
 		if (r->f.plan && !r->source)
-			sg_ahead_start(r);
+			sg_ahead_start(r, false);
 		return;
 	}
 	conclude_node(r, x, x->outcome, &x->failure);

@@ -92,6 +92,7 @@ void sg_run_destroy(struct run *r)
 	for (size_t i = 0; i < r->n_old_path; i++)
 		free(r->old_path[i]);
 	free(r->old_path);
+	free(r->announced);
 	free(r->pause_actor);
 	free(r);
 }

@@ -156,8 +156,9 @@ static int finish(struct sg_exec *x, void *job, int status, struct sg_error *err
 	int r = status < 0 ? status : sg_json_hash(c->output, hash, err);
 	if (r < 0) {
 		(void)sg_exec_note(x, "tool_result",
-			json_pack("{s:s, s:s, s:s, s:b}", "call_id", c->call_id, "class", err->kind,
-				"error", err->text, "ok", 0),
+			json_pack("{s:s, s:s, s:s, s:b, s:s, s:s}", "call_id", c->call_id, "class",
+				err->kind, "error", err->text, "ok", 0, "side_effects",
+				sg_effects_name(c->tool->effects), "tool_name", c->tool->id),
 			&ignored);
 		return r;
 	}
@@ -168,7 +169,9 @@ static int finish(struct sg_exec *x, void *job, int status, struct sg_error *err
 	if (!x->record)
 		return sg_error_nomem(err);
 	return sg_exec_note(x, "tool_result",
-		json_pack("{s:s, s:b, s:s}", "call_id", c->call_id, "ok", 1, "output_sha256", hash),
+		json_pack("{s:s, s:b, s:s, s:s, s:s}", "call_id", c->call_id, "ok", 1,
+			"output_sha256", hash, "side_effects", sg_effects_name(c->tool->effects),
+			"tool_name", c->tool->id),
 		err);
 }
 
@@ -239,8 +242,7 @@ static int announce(struct sg_exec *x, const struct call *c, struct sg_error *er
 		err);
 	if (r < 0)
 		return r;
-	sg_exec_announce(x);
-	return SG_EXEC_LATER;
+	return sg_exec_announce(x) < 0 ? sg_error_nomem(err) : SG_EXEC_LATER;
 }
 
 static int execute(struct sg_exec *x, struct sg_error *err)
@@ -305,6 +307,8 @@ const struct sg_node_kind sg_kind_tool = {
 	.execute = execute,
 	.apply = apply,
 	.outside = true,
+	.elsewhere = true,
+	.announces = true,
 	.cancel = sg_exec_offload_cancel,
 	.effects = effects,
 };

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from core import Core, Grant, Who, toml
+from core import ROOT, Core, Grant, Who, toml
 
 ALICE = "CN=alice,O=Test"
 PYTHON = "/usr/bin/python3"
@@ -218,3 +218,79 @@ def test_nobody_waits_for_a_tool_that_hangs_or_floods(tmp_path):
         print(f"\n{len(times)} requests: p50 {times[len(times) // 2]:.2f} ms, "
               f"p99 {p99:.2f} ms, most {worst:.2f} ms")
     assert p99 < 50
+
+
+NETWORK = """import json, socket, sys
+sys.stdin.readline()
+said = []
+for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM),
+                     (socket.AF_INET6, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM),
+                     (socket.AF_NETLINK, socket.SOCK_RAW), (socket.AF_PACKET, socket.SOCK_RAW)):
+    try:
+        socket.socket(family, kind)
+        said.append("made")
+    except OSError as e:
+        said.append(e.strerror)
+print(json.dumps({"sockets": said}))
+"""
+
+
+def under_the_unit():
+    """The packaged unit's system call rules: no namespaces, few address families, its list of calls."""
+    unit = ROOT / "deploy" / "systemd" / "stargraph.service"
+    return {"prefix": [PYTHON, str(ROOT / "tests" / "e2e" / "lib" / "asunit.py"), str(unit)],
+            "env": {"ASAN_OPTIONS": "detect_leaks=0"}}  # the leak check traces, which the unit denies
+
+
+def test_tools_work_under_the_packaged_unit(tmp_path):
+    tools = [python(tmp_path, "py", DOUBLE), python(tmp_path, "net", NETWORK, "read"),
+             shell("sh", 'read line; printf \'{"line":%s}\\n\' "$line"'),
+             shell("big", 'read l; /usr/bin/python3 -c "x = bytearray(1 << 30)"', memory_mb=256)]
+    graphs = [graph(tmp_path, "py", "py", "outputs: {m: y}"), graph(tmp_path, "sh", "sh"),
+              graph(tmp_path, "net", "net"), graph(tmp_path, "big", "big")]
+    with ToolCore(tmp_path / "core", tools, graphs=graphs, **under_the_unit()) as core:
+        assert core.run("run:py", {"n": 21})["state"]["m"] == 42
+        assert core.run("run:sh", {"n": 7})["state"]["r"] == {"line": {"n": 7}}
+        said = core.run("run:net")["state"]["r"]["sockets"]
+        assert len(said) == 6 and "made" not in said, said
+        run = core.run("run:big")
+        assert run["error_class"] == "tool-exit" and "MemoryError" in run["error_cause"], run
+
+
+def test_nothing_outlives_a_call_under_the_packaged_unit(tmp_path):
+    """The process group stands in for the PID namespace: a tool's own children end with its run."""
+    text = "read l; (while :; do echo x >> alive; sleep 0.05; done) & wait"
+    with ToolCore(tmp_path / "core", [shell("w", text, "write")], graphs=[graph(tmp_path, "w", "w")],
+                  allow_side_effects=True, **under_the_unit()) as core:
+        run_id = core.post("/v1/runs", {"graph_id": "run:w"}).json()["run_id"]
+        alive = core.state_dir / "tools" / "w" / "alive"
+        waiting_for(alive.exists)
+        assert core.post(f"/v1/runs/{run_id}/cancel").status in (200, 202)
+        time.sleep(0.5)
+        size = alive.stat().st_size
+        time.sleep(0.3)
+        assert alive.stat().st_size == size
+
+
+def test_branches_with_tools_wait_side_by_side(tmp_path):
+    """Two tools of two seconds each are done after little more than two; their records stand in order."""
+    tools = [shell(n, 'read l; from=$(date +%s%N); sleep 2; echo "{\\"f\\": $from, \\"t\\": $(date +%s%N)}"', "read")
+             for n in ("a", "b")]
+    path = tmp_path / "both.yaml"
+    path.write_text("""ir_version: "1.0.0"
+id: "run:both"
+state_schema: {n: int, x: dict, y: dict}
+nodes:
+  - {id: a, kind: tool, config: {tool: a, inputs: {n: n}, out: x}}
+  - {id: b, kind: tool, config: {tool: b, inputs: {n: n}, out: y}}
+  - {id: end, kind: halt}
+parallel: [{targets: [a, b], join: end, strategy: all}]
+""")
+    with ToolCore(tmp_path / "core", tools, graphs=[path]) as core:
+        run = core.run("run:both", wait=60)
+        audit = [a for a in core.audit() if a["type"] in ("tool_call", "tool_result")]
+    assert run["status"] == "done", run
+    x, y = run["state"]["x"], run["state"]["y"]
+    assert max(x["f"], y["f"]) < min(x["t"], y["t"])  # one was at work while the other was
+    assert [a["type"] for a in audit] == ["tool_call"] * 2 + ["tool_result"] * 2
+    assert len({a["payload"]["call_id"] for a in audit}) == 2
