@@ -17,9 +17,10 @@ static void put_time(struct sg_buf *b, const char *key, int64_t us)
 
 static void put_raw(struct sg_buf *b, const char *key, const char *json)
 {
-	sg_buf_addf(b, ",\"%s\":%s", key, json ? "" : "null");
-	if (json)
-		sg_buf_adds(b, json);
+	sg_buf_add(b, ",\"", 2);
+	sg_buf_adds(b, key);
+	sg_buf_add(b, "\":", 2);
+	sg_buf_adds(b, json ? json : "null");
 }
 
 static void put_members(struct sg_buf *b, const struct sg_run_row *r)
