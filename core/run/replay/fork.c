@@ -62,8 +62,8 @@ static json_t *without_nulls(const json_t *mutation)
 	return own;
 }
 
-/* Members in canonical order, as they are stored: what is applied, or refused, first must not depend
- * on how they were sent. */
+/* Members in canonical order, as they are stored: what is applied, or refused, first must not
+ * depend on how they were sent. */
 static int in_order(const json_t *mutation, json_t **ret, struct sg_error *err)
 {
 	sg_autobuf b = SG_BUF_INIT(64U << 20);

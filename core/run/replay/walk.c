@@ -568,6 +568,10 @@ static int stack(struct walk *w, const struct sg_recording *rec, struct sg_error
 		int rc = sg_fork_parse(r->fork, &l->fork, err);
 		if (rc < 0)
 			return rc;
+		if (strcmp(l->fork.parent, r->parent->row.run_id) != 0)
+			return sg_error_set(err, SG_ECORRUPT, "fork-parent",
+				"run %s was forked from %s, not from %s", r->row.run_id,
+				l->fork.parent, r->parent->row.run_id);
 	}
 	return 0;
 }

@@ -237,6 +237,22 @@ static void expect_same_steps(const struct sg_recording *a, const struct sg_reco
 	}
 }
 
+/* A record that carries the one parent and names another. */
+static void a_fork_of_another_parent_is_refused(struct sg_recording *cf, const char *parent)
+{
+	const struct sg_engine_options o = {0};
+	struct sg_replay_result r;
+	struct sg_replayer *p = NULL;
+	struct sg_error err = {0};
+	char *at = strstr(cf->fork, parent);
+	assert_non_null(at);
+	at[strlen(parent) - 1] = at[strlen(parent) - 1] == 'a' ? 'b' : 'a';
+	assert_int_equal(sg_replayer_create(&p, &o, &err), 0);
+	assert_int_equal(sg_replay(p, cf, &r, &err), -SG_ECORRUPT);
+	assert_string_equal(err.kind, "fork-parent");
+	sg_replayer_destroy(p);
+}
+
 static void a_fork_leaves_its_parent_and_is_identical(void **state)
 {
 	struct sg_engine *e = open_engine(*state, NULL);
@@ -273,6 +289,7 @@ static void a_fork_leaves_its_parent_and_is_identical(void **state)
 	struct sg_replay_result r = replay(cf);
 	if (!r.identical)
 		fail_msg("%s", r.text);
+	a_fork_of_another_parent_is_refused(cf, id);
 	sg_recording_destroy(cf);
 	sg_recording_destroy(before);
 	sg_recording_destroy(after);
