@@ -123,11 +123,87 @@ static void test_comment_in_when(void **state SG_UNUSED)
 	sg_rules_destroy(r);
 }
 
-static void test_known_crashes(void **state SG_UNUSED)
+/* Each name of the list as data: in a field, in a carried fact, as a whole call. It stays data. */
+static void test_every_forbidden_function_as_data(void **state SG_UNUSED)
+{
+	static const char *const slots[] = {"of"};
+	const struct sg_rules_template mark = {"mark", slots, 1};
+	static const char text[] =
+		"(defrule a (verdict (value ?v)) (mark (of ?m)) (test (eq ?v ?m)) =>"
+		" (assert (bosun-violation (kind ?v) (severity \"warn\") (reason "
+		"(str-cat ?m)))))";
+	const struct sg_rules_pack p = {
+		.id = "p", .version = "1", .text = text, .len = sizeof(text) - 1, .where = "p"};
+	const struct sg_rules_spec spec = {.fields = fixture_fields,
+		.n_fields = 4,
+		.templates = &mark,
+		.n_templates = 1,
+		.packs = &p,
+		.n_packs = 1};
+	struct sg_rules *r;
+	assert_int_equal(sg_rules_create(&r, &spec, NULL), 0);
+	for (size_t i = 0; i < SG_ARRAY_LEN(forbidden); i++) {
+		char call[200];
+		struct sg_rules_outcome o;
+		struct sg_error err = {0};
+		(void)snprintf(call, sizeof(call), "\")) (%s \"/etc/passwd\") =(%s 1) :(%s)",
+			forbidden[i], forbidden[i], forbidden[i]);
+		json_t *s = json_pack("{s:s}", "verdict", call);
+		json_t *in = json_pack("{s:s}", "of", call);
+		const struct sg_fact_in fact = {"mark", in};
+		const struct sg_rules_step step = {.node_id = "a",
+			.state = s,
+			.run_id = call,
+			.step = 1,
+			.timestamp = call,
+			.facts = &fact,
+			.n_facts = 1};
+		if (sg_rules_run(r, &step, &o, &err) != 0)
+			fail_msg("%s: %s", forbidden[i], err.text);
+		assert_int_equal(o.n_firings, 1);
+		assert_int_equal(
+			o.n_facts, 5); /* initial-fact, node-id, verdict, mark, violation */
+		sg_rules_outcome_finish(&o);
+		json_decref(in);
+		json_decref(s);
+	}
+	sg_rules_destroy(r);
+}
+
+static void test_format_width(void **state SG_UNUSED)
 {
 	refused_when("(test (format nil \"%999999999d\" 1))", "format");
+	refused_pack("(defrule r (initial-fact) => (format nil \"%999999999d\" 1))", "format");
+	refused_pack(
+		"(defrule r (initial-fact) => (bind ?x (format nil \"%*d\" 99999 1)))", "format");
+}
+
+static void test_unbounded_recursion(void **state SG_UNUSED)
+{
+	refused_pack(
+		"(deffunction f (?x) (f ?x)) (defrule r (initial-fact) => (f 1))", "deffunction");
+	refused_pack("(defmethod g ((?x INTEGER)) (g ?x)) (defrule r (initial-fact) => (g 1))",
+		"defmethod");
+	refused_when("(test (f 1))", "may not call");
+	refused_when("(test (funcall f 1))", "may not call");
+	refused_when("(test (eval \"(f 1)\"))", "may not call");
+	refused_pack("(defrule r (initial-fact) => (build \"(deffunction f (?x) (f ?x))\"))",
+		"may not call");
+}
+
+static void test_looping_left_hand_test(void **state SG_UNUSED)
+{
 	refused_when("(test (while TRUE do (+ 1 1)))", "while");
 	refused_when("(test (loop-for-count 999999999999 do))", "loop-for-count");
+	refused_when("(risk (typed ?r&:(while (> ?r 0) do (+ 1 1))))", "while");
+	refused_when("(risk (typed =(while TRUE do 1)))", "while");
+	refused_pack(
+		"(defrule r (verdict (value ?v&:(loop-for-count (?i 1 9999999999) do ?i))) =>)",
+		"loop-for-count");
+}
+
+static void test_known_crashes(void **state SG_UNUSED)
+{
 	refused_when("(test (any-factp ((?a risk) (?b risk) (?c risk)) TRUE))", "any-factp");
 	refused_when("(test (progn$ (?f (create$ 1 2 3)) TRUE))", "progn$");
 	refused_when("(or (risk (typed 1)) (risk (typed 2))) (or (flag) (flag)) (or (flag) (flag)) "
@@ -521,6 +597,10 @@ int main(void)
 		cmocka_unit_test(test_forbidden_constructs),
 		cmocka_unit_test(test_when_cannot_break_out),
 		cmocka_unit_test(test_comment_in_when),
+		cmocka_unit_test(test_every_forbidden_function_as_data),
+		cmocka_unit_test(test_format_width),
+		cmocka_unit_test(test_unbounded_recursion),
+		cmocka_unit_test(test_looping_left_hand_test),
 		cmocka_unit_test(test_known_crashes),
 		cmocka_unit_test(test_runaways),
 		cmocka_unit_test(test_join_bomb_of_carried_facts),
