@@ -21,7 +21,7 @@ struct arguments {
 
 struct totals {
 	uint64_t runs, identical, differ, failed, steps;
-	int64_t us;
+	int64_t us, live_us; /* live_us: from start to end when they were recorded */
 };
 
 static int parse(int argc, char **argv, struct arguments *a)
@@ -99,6 +99,8 @@ static void one(
 	t->identical += r.identical;
 	t->differ += !r.identical;
 	t->steps += (uint64_t)r.steps;
+	if (rec->row.finished_us > rec->row.started_us)
+		t->live_us += rec->row.finished_us - rec->row.started_us;
 	if (a->json)
 		print_json(rec, &r);
 	else if (!a->all || !r.identical)
@@ -128,10 +130,11 @@ static void print_totals(const struct totals *t)
 	double s = t->us > 0 ? (double)t->us / 1e6 : 1e-6;
 	(void)fprintf(stderr,
 		"%llu runs, %llu steps in %.2f s (%.0f runs/s, %.0f steps/s): %llu identical, %llu "
-		"differ, %llu not replayed\n",
+		"differ, %llu not replayed; live they took %.2f s\n",
 		(unsigned long long)t->runs, (unsigned long long)t->steps, s, (double)t->runs / s,
 		(double)t->steps / s, (unsigned long long)t->identical,
-		(unsigned long long)t->differ, (unsigned long long)t->failed);
+		(unsigned long long)t->differ, (unsigned long long)t->failed,
+		(double)t->live_us / 1e6);
 }
 
 static int run(int argc, char **argv)
