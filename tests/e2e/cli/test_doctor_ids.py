@@ -89,9 +89,10 @@ class Host:
                           self.grant + self.more)
         config.chmod(self.mode)
         user = [] if self.as_root else ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups"]
-        env = {"PATH": os.environ["PATH"], "TZ": "UTC", "STARGRAPH_PROFILE": self.profile} | self.env
+        env = {"PATH": os.environ["PATH"], "TZ": "UTC", "STARGRAPH_PROFILE": self.profile,
+               "ASAN_OPTIONS": "disable_coredump=0"} | self.env  # the sanitizer would set the limit itself
         if self.preload:
-            env |= {"LD_PRELOAD": str(self.preload), "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+            env |= {"LD_PRELOAD": str(self.preload), "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0:disable_coredump=0"}
         elif self.prefix:
             env |= {"ASAN_OPTIONS": "detect_leaks=0"}
         return subprocess.run([*self.prefix, *user, "prlimit", *self.limits, binary(), "doctor", "--json", "--config",
