@@ -34,9 +34,9 @@ find_key() {
 	[ -n "$key" ]
 }
 
-# build_bundle CHECKOUT OUTPUT: the commit in a clone at CHECKOUT, signed with $key.
+# build_bundle CHECKOUT OUTPUT [FROM]: the commit in a clone at CHECKOUT, signed with $key.
 build_bundle() {
-	git clone -q "$top" "$1"
+	git clone -q "${3:-$top}" "$1"
 	mkdir -p "$2"
 	"$1/bundle/build" --key "$key" --gnupg-home "$work/gnupg" --output "$2" --models "${SG_MODELS:-$top/build/models}" \
 		>"$2.log" 2>&1 || { tail -n 20 "$2.log" >&2; return 1; }

@@ -24,20 +24,30 @@ static json_t *provenance_of(json_t *slots)
 	return out;
 }
 
+/* The fact with its provenance taken out of its slots, new; NULL: out of memory. */
+static json_t *fact_json(const json_t *one)
+{
+	json_t *fact = json_copy((json_t *)(uintptr_t)one);
+	json_t *slots = json_copy(json_object_get(one, "slots"));
+	json_t *from = slots ? provenance_of(slots) : NULL;
+	bool set = json_object_set_new(fact, "slots", slots) == 0;
+	set = json_object_set_new(fact, "provenance", from) == 0 && set;
+	if (set)
+		return fact;
+	json_decref(fact);
+	return NULL;
+}
+
 static json_t *facts_json(const json_t *facts)
 {
 	json_t *list = json_array();
 	size_t i;
 	const json_t *one;
-	json_array_foreach (facts, i, one) {
-		json_t *fact = json_copy((json_t *)(uintptr_t)one);
-		json_t *slots = json_copy(json_object_get(one, "slots"));
-		json_t *from = slots ? provenance_of(slots) : NULL;
-		if (!fact || !from || json_object_set_new(fact, "slots", slots) < 0 ||
-			json_object_set_new(fact, "provenance", from) < 0 ||
-			json_array_append_new(list, fact) < 0)
+	json_array_foreach (facts, i, one)
+		if (json_array_append_new(list, fact_json(one)) < 0) {
+			json_decref(list);
 			return NULL; /* out of memory: the walk fails */
-	}
+		}
 	return list;
 }
 

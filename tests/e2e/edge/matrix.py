@@ -44,9 +44,10 @@ ACTORS = {
     "empty subject, no URI": [NOBODY] * 4,
     "NUL in the CN": [NOBODY] * 4,
     "6000 bytes": [NOBODY] * 4,
-    # Too long for the module to pass on; above 64 KB not even a session ticket can hold it.
+    # Too long for the module to pass on; above 64 KB not even a session ticket can hold it, and
+    # the core's door refuses a head of that size.
     "40 KB subject": [(400, False), NOBODY, NOBODY, NOBODY],
-    "64 KB subject": [(0, False), NOBODY, NOBODY, (0, False)],
+    "64 KB subject": [(0, False), (431, False), (431, False), (0, False)],
 }
 
 # Group of the corpus, or "group: attack" where one attack of a group fares otherwise: what each door makes
@@ -275,7 +276,8 @@ def markdown():
             "A request that no grant covers: *denied* (403) is a known actor, the same at each "
             "door; *nobody* is 401; else", "the status, or a failed handshake.", "",
             "| certificate | " + " | ".join(DOORS) + " |", "|---" * 5 + "|"]
-    word = {SOMEBODY: "denied", NOBODY: "nobody", (400, False): "400", (0, False): "no handshake"}
+    word = {SOMEBODY: "denied", NOBODY: "nobody", (400, False): "400", (431, False): "431",
+            (0, False): "no handshake"}
     out += [f"| {k} | " + " | ".join(word[x] for x in row) + " |" for k, row in ACTORS.items()]
     out += ["", "## What the core learns", "", "| | " + " | ".join(DOORS) + " |", "|---" * 5 + "|"]
     out += [f"| {k} | " + " | ".join("yes" if k in CARRIES[d] else "no" for d in DOORS) + " |"

@@ -314,6 +314,6 @@ class Core:
             return out
 
     def audit(self):
-        """The audit lines so far, parsed."""
+        """The audit lines so far, parsed; one that is still being written is not yet there."""
         with open(self.audit_path) as f:
-            return [json.loads(line) for line in f]
+            return [json.loads(line) for line in f if line.endswith("\n")]
