@@ -210,7 +210,8 @@ static void a_long_log_is_compared_while_it_is_used(void **state)
 	memcpy(path, l.path, sizeof(path));
 	log_close(&l);
 	size_t n;
-	sg_autofree char *text = log_read(path, &n);
+	sg_autofree char *before = log_read(path, &n);
+	assert_non_null(before);
 	assert_true(n > SG_AUDIT_START_BYTES + (1U << 20));
 	log_open(&l, *state);
 	assert_false(sg_audit_compared(l.audit));

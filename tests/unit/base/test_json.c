@@ -334,8 +334,7 @@ static void parser_bounds_nesting(void **state)
 static void the_fast_reader_agrees_with_jansson(void **state)
 {
 	static const char *const texts[] = {
-		"{\"graph_id\":\"run:five\",\"params\":{\"kind\":\"a\",\"score\""
-		":0.9,\"count\":-1}}",
+		"{\"graph_id\":\"run:five\",\"params\":{\"kind\":\"a\",\"n\":0.9,\"m\":-1}}",
 		"[1, 2.5e-3,-0, -0.0, 1E9,123456789012345678, 0]", "\"a\\n\\t\\\"\\/\\\\ b\"",
 		" {\"k\":[true,false,null,{}],\"\":[[],\"\"]} ",
 		"{\"gr\xc3\xbc\xc3\x9f\":\"\xe2\x82\xac\"}", "{\"a\":1,\"a\":2}", "\"\\u00e9\"",
