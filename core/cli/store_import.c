@@ -23,8 +23,9 @@
 #define MAX_FOLDERS 64	       /* below one another */
 
 struct file {
-	char *path;	/* to open */
-	const char *id; /* in path, or all of it */
+	char *path;	    /* to open */
+	const char *id;	    /* in path, or all of it */
+	const char *folder; /* name of the folder it was found in; NULL: named by itself */
 	uint64_t bytes;
 	bool lines;
 };
@@ -33,6 +34,9 @@ struct import {
 	struct sg_ingest *ingest;
 	struct file *files; /* owned */
 	size_t n, cap;
+	char **folders; /* owned: the names of those imported */
+	size_t n_folders;
+	const char *folder;   /* that is walked */
 	uint64_t total, done; /* bytes */
 	struct sg_progress progress;
 };
@@ -58,6 +62,9 @@ static void free_files(struct import *m)
 	for (size_t i = 0; i < m->n; i++)
 		free(m->files[i].path);
 	free(m->files);
+	for (size_t i = 0; i < m->n_folders; i++)
+		free(m->folders[i]);
+	free(m->folders);
 }
 
 static int add_file(struct import *m, const char *path, size_t id_at, uint64_t bytes, bool lines,
@@ -76,7 +83,7 @@ static int add_file(struct import *m, const char *path, size_t id_at, uint64_t b
 	char *copy = strdup(path);
 	if (!copy)
 		return sg_error_nomem(err);
-	m->files[m->n++] = (struct file){copy, copy + id_at, bytes, lines};
+	m->files[m->n++] = (struct file){copy, copy + id_at, m->folder, bytes, lines};
 	m->total += bytes;
 	return 0;
 }
@@ -126,6 +133,30 @@ static int add_folder(
 	return r;
 }
 
+/* Its files are known by the folder's own name, wherever it lies and however it was written. */
+static int add_top_folder(struct import *m, const char *path, struct sg_error *err)
+{
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	sg_autofree char *clean = strndup(path, n);
+	sg_autofree char *real = realpath(path, NULL);
+	if (!clean || !real)
+		return sg_error_errno(err, errno, "cannot look at %s", path);
+	char **more = realloc(m->folders, (m->n_folders + 1) * sizeof(*more));
+	char *name = strdup(strrchr(real, '/') + 1);
+	if (more)
+		m->folders = more;
+	if (!more || !name) {
+		free(name);
+		return sg_error_nomem(err);
+	}
+	m->folder = m->folders[m->n_folders++] = name;
+	int r = add_folder(m, clean, n + 1, 0, err);
+	m->folder = NULL;
+	return r;
+}
+
 static int add_path(struct import *m, const char *path, struct sg_error *err)
 {
 	struct stat st;
@@ -136,13 +167,8 @@ static int add_path(struct import *m, const char *path, struct sg_error *err)
 		err->code = SG_EINVALID;
 		return -SG_EINVALID;
 	}
-	if (S_ISDIR(st.st_mode)) {
-		size_t n = strlen(path);
-		while (n > 1 && path[n - 1] == '/')
-			n--;
-		sg_autofree char *clean = strndup(path, n);
-		return clean ? add_folder(m, clean, n + 1, 0, err) : sg_error_nomem(err);
-	}
+	if (S_ISDIR(st.st_mode))
+		return add_top_folder(m, path, err);
 	if (is_lines(path))
 		return add_file(m, path, 0, (uint64_t)st.st_size, true, err);
 	if (!is_text(path))
@@ -254,7 +280,8 @@ static int import_text(struct import *m, const struct file *f, struct sg_error *
 		return r;
 	json_auto_t *meta = json_pack("{s:s}", "path", f->id);
 	json_t *title = ends(f->path, ".txt") ? NULL : title_of(text, n);
-	if (!meta || (title && json_object_set_new(meta, "title", title) < 0))
+	if (!meta || (title && json_object_set_new(meta, "title", title) < 0) ||
+		(f->folder && json_object_set_new(meta, "folder", json_string(f->folder)) < 0))
 		return sg_error_set(err, SG_EINVALID, NULL, "%s: its name is not UTF-8", f->path);
 	r = sg_ingest_add(m->ingest, f->id, text, n, meta, err);
 	return r < 0 ? sg_error_prefix(err, "%s", f->path) : 0;
@@ -283,8 +310,18 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* 1: a folder's import made this source. A JSON line's id may look like a path as well. */
-static int from_folder(struct sg_txn *t, const char *store, const char *name, struct sg_error *err)
+static bool imported_now(const struct import *m, const char *folder)
+{
+	for (size_t i = 0; i < m->n_folders; i++)
+		if (strcmp(m->folders[i], folder) == 0)
+			return true;
+	return false;
+}
+
+/* 1: one of the folders that are imported now made this source. A JSON line's id may look like a
+ * path as well, and another folder's files are not missing here. */
+static int from_folder(struct sg_txn *t, const char *store, const struct import *m,
+	const char *name, struct sg_error *err)
 {
 	struct sg_know_info info;
 	struct sg_know_source source;
@@ -299,13 +336,13 @@ static int from_folder(struct sg_txn *t, const char *store, const char *name, st
 	r = sg_know_get(t, store, id, &doc, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	const char *path =
-		json_string_value(json_object_get(json_object_get(doc, "metadata"), "path"));
-	return path && strcmp(path, name) == 0;
+	const json_t *meta = json_object_get(doc, "metadata");
+	const char *folder = sg_json_text(meta, "folder");
+	return folder && strcmp(sg_json_text_or_empty(meta, "path"), name) == 0 &&
+	       imported_now(m, folder);
 }
 
-/* Deletes sources that a folder's import made ("path" in their metadata is their id) and that no
- * longer are among the files. */
+/* Deletes sources that came from one of these folders and are no longer among its files. */
 static int prune(struct import *m, struct sg_store *s, const char *store,
 	struct sg_know_counts *counts, struct sg_error *err)
 {
@@ -329,7 +366,7 @@ static int prune(struct import *m, struct sg_store *s, const char *store,
 		const char *name = json_string_value(id);
 		if (!is_text(name) || bsearch(&name, (const void *)kept, n, sizeof(*kept), by_name))
 			continue;
-		r = from_folder(t, store, name, err);
+		r = from_folder(t, store, m, name, err);
 		if (r == 1)
 			r = sg_know_source_delete(t, store, name, counts, err);
 		if (r < 0)

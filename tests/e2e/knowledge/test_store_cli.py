@@ -85,7 +85,8 @@ def test_folders_are_cut_into_chunks_and_pruned(cli, tmp_path):
     out = cli.model("import", "notes", d, "--chunk-tokens", "100", "--overlap", "20")
     assert out.startswith("2 sources")
     hits = cli.json("search", "notes", "when must I pay taxes", "--model", MODEL)
-    assert hits[0]["id"] == "sub/tax.txt" and hits[0]["metadata"] == {"path": "sub/tax.txt"}
+    assert hits[0]["id"] == "sub/tax.txt" and hits[0]["metadata"] == {"folder": "notes",
+                                                                           "path": "sub/tax.txt"}
     birds = [h for h in hits if h["id"].startswith("birds.md#")]
     assert len(birds) >= 5
     assert birds[0]["metadata"]["title"] == "Birds"
@@ -100,6 +101,21 @@ def test_folders_are_cut_into_chunks_and_pruned(cli, tmp_path):
     assert "1 deleted" in cli.model("import", "notes", d, "--prune", "--chunk-tokens", "100",
                                     "--overlap", "20")
     assert "2 items: 0 damaged" in cli.run("check")
+
+
+def test_prune_leaves_other_folders_alone(cli, tmp_path):
+    for name, files in (("a", ["a.md"]), ("b", ["b.md", "c.md"])):
+        (tmp_path / name).mkdir()
+        for f in files:
+            (tmp_path / name / f).write_text(f"Of {f}.")
+    cli.run("create", "notes", "--provider", "document")
+    cli.run("import", "notes", tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b" / "c.md").unlink()
+    assert "1 deleted" in cli.run("import", "notes", "--prune", f"{tmp_path / 'b'}/")
+    assert "2 items" in cli.run("stats", "notes")
+    (tmp_path / "b" / "b.md").unlink()
+    assert "1 deleted" in cli.run("import", "notes", "--prune", tmp_path / "b")
+    assert "1 items" in cli.run("stats", "notes")
 
 
 def test_a_killed_import_is_started_again_as_it_was(cli, tmp_path):
