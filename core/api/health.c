@@ -15,14 +15,13 @@ void sg_route_v1_health(struct sg_call *c)
 void sg_route_health(struct sg_call *c)
 {
 	const struct sg_graph *const *graphs;
-	struct sg_engine_stats s;
+	bool full = sg_engine_no_space(c->api->engine);
 	sg_autobuf b = SG_BUF_INIT(1024);
-	sg_engine_stats(c->api->engine, &s);
 	sg_buf_addf(&b, "{\"status\":\"%s\",\"components\":{\"store\":%s,",
-		s.no_space ? "degraded" : "ok",
-		s.no_space ? "{\"status\":\"full\",\"detail\":\"the disk is full; runs go on "
-			     "when there is room\"}"
-			   : "{\"status\":\"ok\",\"detail\":\"LMDB open\"}");
+		full ? "degraded" : "ok",
+		full ? "{\"status\":\"full\",\"detail\":\"the disk is full; runs go on "
+		       "when there is room\"}"
+		     : "{\"status\":\"ok\",\"detail\":\"LMDB open\"}");
 	sg_buf_addf(&b,
 		"\"audit\":{\"status\":\"ok\",\"detail\":\"log open\"},"
 		"\"rules\":{\"status\":\"ok\",\"detail\":\"CLIPS prepared\"},"

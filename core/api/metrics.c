@@ -117,6 +117,8 @@ void sg_route_metrics(struct sg_call *c)
 	if (s.embed.workers)
 		put_embedding(&b, &s);
 	put(&b, "stargraph_writer_queue", "gauge", "Events waiting for the writer.", s.queue);
+	put(&b, "stargraph_store_readers_cleared_total", "counter",
+		"Readers of the store that died and were cleared since start.", s.readers_cleared);
 	put(&b, "stargraph_disk_full", "gauge", "1 while runs wait for room on the disk.",
 		s.no_space);
 	put_http(&b, c->api);

@@ -304,6 +304,11 @@ int sg_engine_timeout_ms(const struct sg_engine *e)
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
+bool sg_engine_no_space(const struct sg_engine *e)
+{
+	return atomic_load(&e->writer.no_space);
+}
+
 int sg_engine_failed(const struct sg_engine *e, struct sg_error *ret)
 {
 	if (!e->failed)

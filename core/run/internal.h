@@ -38,6 +38,7 @@
 #define SG_RUN_DISPATCH_US 4000		   /* of stepping before the loop gets its turn */
 #define SG_RUN_CHECKPOINT_RETRY_US 5000000 /* after an idle checkpoint that failed */
 #define SG_RUN_NO_SPACE_RETRY_MS 500
+#define SG_RUN_NO_SPACE_REASON "disk-full: waits for room and goes on by itself"
 #define SG_RUN_SPARE_BATCHES 8
 #define SG_RUN_KNOW_JOBS 1024		  /* searches and imports that wait for their thread */
 #define SG_RUN_OFFLOAD 64		  /* tools and models that work at a time */
@@ -345,6 +346,7 @@ struct retention {
 
 struct sg_engine {
 	struct retention retention;
+	int64_t readers_us; /* monotonic: when readers that died are looked for */
 	struct sg_store *store;
 	int lock_fd, event_fd;
 	bool cleared, allow_side_effects, kicked, stopping;

@@ -36,6 +36,13 @@ static int read_steps(
 	return rc < 0 ? rc : 0;
 }
 
+/* No row can be written while the disk is full; the reader is told all the same. */
+static void tell_waiting(const struct sg_engine *e, struct sg_run_row *row)
+{
+	if (row->status <= SG_RUN_RUNNING && !row->reason && sg_engine_no_space(e))
+		row->reason = strdup(SG_RUN_NO_SPACE_REASON);
+}
+
 int sg_engine_get_row(
 	struct sg_engine *e, const char *run_id, struct sg_run_view *ret, struct sg_error *err)
 {
@@ -67,6 +74,7 @@ int sg_engine_get(
 		sg_run_view_finish(&v);
 		return rc;
 	}
+	tell_waiting(e, &v.row);
 	*ret = v;
 	return 0;
 }
@@ -84,5 +92,9 @@ int sg_engine_list(struct sg_engine *e, const struct sg_run_filter *f, struct sg
 {
 	sg_autotxn *t = NULL;
 	int rc = sg_txn_begin(e->store, false, &t, err);
-	return rc < 0 ? rc : sg_run_list(t, f, ret_rows, ret_n, ret_total, err);
+	if (rc == 0)
+		rc = sg_run_list(t, f, ret_rows, ret_n, ret_total, err);
+	for (size_t i = 0; rc == 0 && i < *ret_n; i++)
+		tell_waiting(e, &(*ret_rows)[i]);
+	return rc;
 }

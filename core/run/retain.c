@@ -12,9 +12,10 @@
 #include "run/internal.h"
 #include "run/remove.h"
 
-#define PASS_US 1000000LL /* between two looks at least */
-#define PASS_SHARE 50	  /* and so many times what the last one took */
-#define SLICE_US 2000LL	  /* between two slices: others have the disk too */
+#define PASS_US 1000000LL     /* between two looks at least */
+#define PASS_SHARE 50	      /* and so many times what the last one took */
+#define SLICE_US 2000LL	      /* between two slices: others have the disk too */
+#define READERS_US 10000000LL /* between two looks for readers that died */
 #define EVENT_TYPE "runs_removed"
 
 /* ---- on the writer's thread ---- */
@@ -195,7 +196,18 @@ static void end_pass(struct retention *k, int64_t now)
 	k->spent_us = 0;
 }
 
-int64_t sg_retention_next(const struct sg_engine *e)
+/* Readers that died keep pages from being used again. */
+static void clear_readers(struct sg_engine *e, int64_t now)
+{
+	int dead = 0;
+	if (now < e->readers_us)
+		return;
+	e->readers_us = now + READERS_US;
+	if (sg_store_reader_check(e->store, &dead, NULL) == 0)
+		e->stats.readers_cleared += (uint64_t)dead;
+}
+
+static int64_t next_look(const struct sg_engine *e)
 {
 	const struct retention *k = &e->retention;
 	return k->due_us && !k->busy && !e->failed && !e->stopping &&
@@ -204,11 +216,21 @@ int64_t sg_retention_next(const struct sg_engine *e)
 		       : -1;
 }
 
+int64_t sg_retention_next(const struct sg_engine *e)
+{
+	int64_t look = next_look(e);
+	if (e->failed || e->stopping)
+		return -1;
+	return look >= 0 && look < e->readers_us ? look : e->readers_us;
+}
+
 void sg_retention_fire(struct sg_engine *e)
 {
 	struct retention *k = &e->retention;
-	int64_t due = sg_retention_next(e), now = sg_clock_monotonic_us();
+	int64_t due = next_look(e), now = sg_clock_monotonic_us();
 	sg_autotxn *t = NULL;
+	if (!e->failed && !e->stopping)
+		clear_readers(e, now);
 	if (due < 0 || due > now)
 		return;
 	if (k->rest) {

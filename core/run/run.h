@@ -84,6 +84,8 @@ int sg_engine_fd(const struct sg_engine *e); /* poll for reading */
 /* Milliseconds until the next timer (interrupt deadline, retry backoff), -1 = none. */
 int sg_engine_timeout_ms(const struct sg_engine *e);
 void sg_engine_dispatch(struct sg_engine *e); /* runs completions, timers and ready steps */
+/* The disk is full: nothing becomes durable, runs wait; they go on by themselves. Any thread. */
+bool sg_engine_no_space(const struct sg_engine *e);
 /* 1 once the store or the audit file could not be written (not for a full disk): nothing is durable
  * any more, every callback gets the error, and the process must end. The next start repairs. */
 int sg_engine_failed(const struct sg_engine *e, struct sg_error *ret);
@@ -247,6 +249,7 @@ struct sg_engine_stats {
 	uint64_t runs_started, runs_done, runs_failed, runs_cancelled;
 	uint64_t runs_live, runs_waiting; /* now */
 	uint64_t runs_removed;		  /* by retention */
+	uint64_t readers_cleared;	  /* of the store, that died */
 	uint64_t steps, batches, audit_records, embeddings;
 	uint64_t queue;			  /* events waiting for the writer, now */
 	bool no_space;			  /* now: the disk is full, runs wait for room */

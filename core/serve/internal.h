@@ -97,6 +97,7 @@ struct sg_server {
 	struct sg_conn conns;	  /* anchor of the ring */
 	struct sg_linger lingers; /* anchor of the ring */
 	unsigned n_lingers;
+	bool disk_full; /* it has been said */
 
 	const struct sg_serve_options *options;
 	struct sg_config *config; /* owned, replaced by a reload */

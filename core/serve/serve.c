@@ -314,6 +314,18 @@ static int shorter(int a, int b)
 	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+static void note_disk(struct sg_server *s)
+{
+	bool full = sg_engine_no_space(s->engine);
+	if (full == s->disk_full)
+		return;
+	s->disk_full = full;
+	sg_log(full ? SG_LOG_ERROR : SG_LOG_INFO,
+		full ? "the disk is full: runs wait for room, nothing new is accepted"
+		     : "there is room on the disk again: runs go on");
+	(void)sd_notify(0, full ? "STATUS=the disk is full" : "STATUS=serving");
+}
+
 static void turn(struct sg_server *s)
 {
 	int wait = shorter(sg_engine_timeout_ms(s->engine), sg_api_timeout_ms(s->api));
@@ -325,6 +337,7 @@ static void turn(struct sg_server *s)
 	if (!s->stepped && sg_engine_timeout_ms(s->engine) == 0)
 		sg_engine_dispatch(s->engine);
 	sg_api_tick(s->api);
+	note_disk(s);
 	if (want_stop)
 		start_drain(s);
 	if (want_reload && !s->draining)
