@@ -104,6 +104,11 @@ static int open_all(struct sg_engine *e, const struct sg_engine_options *o, stru
 		audit = path;
 	}
 	r = sg_audit_open(&e->writer.audit, e->store, audit, &repaired, err);
+	/* Under cleared nothing is served beside a log of which a part was not looked at yet. */
+	while (r == 0 && o->cleared && !sg_audit_compared(e->writer.audit)) {
+		r = sg_audit_compare_some(e->writer.audit, err);
+		r = r < 0 ? r : 0;
+	}
 	if (r == 0 && o->audit)
 		r = sg_audit_configure(e->writer.audit, o->audit, err);
 	if (r < 0)

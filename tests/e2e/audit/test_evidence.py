@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from core import binary  # noqa: E402
+from core import ALL_CAPABILITIES, Grant, Who, binary  # noqa: E402
 from evidence import EvidenceCore, new_key, stargraph, verify  # noqa: E402
 from leftovers import own  # noqa: E402
 
@@ -285,3 +285,29 @@ def test_retention_keeps_what_is_kept_whole(tmp_path):
     assert verify(tmp_path / "new", "--key", public)[0] == 0
     with core.start():
         assert core.get(f"/v1/runs/{runs[0]}").json()["status"] == "done"
+
+
+def test_an_old_line_that_was_changed_opens_no_door_under_cleared(tmp_path):
+    """More than the end of a long log is compared before anything is served."""
+    core = EvidenceCore(tmp_path / "core", profile="cleared",
+                        grants=[Grant(ALL_CAPABILITIES, subject="CN=alice")])
+
+    def fill():
+        for _ in range(200):
+            r = core.request("POST", "/v1/runs", as_=Who("CN=alice"),
+                             body={"graph_id": "graph:two-steps", "params": {"message": "x"}})
+            assert r.status == 202, r
+    with core:
+        while core.audit_path.stat().st_size < 6 << 20:
+            threads = [threading.Thread(target=fill) for _ in range(8)]
+            [t.start() for t in threads]
+            [t.join() for t in threads]
+    good = core.audit_path.read_bytes()
+    at = good.index(b'"ts":') + 8
+    core.audit_path.write_bytes(good[:at] + b"7" + good[at + 1:])
+    assert good[at:at + 1] != b"7"
+    code, text = core.refused()
+    assert code == 2 and "line 1 " in text and "listening" not in text, text
+    core.audit_path.write_bytes(good)
+    with core.start():
+        assert "listening" in core.stderr
