@@ -272,6 +272,7 @@ struct found {
 struct recent {
 	struct found *list; /* the newest, a plain list sorted when full */
 	size_t n, cap, limit;
+	bool unmatched; /* only those; ts is turned round, so that the oldest come first */
 };
 
 static int newest_first(const void *a, const void *b)
@@ -320,6 +321,14 @@ static bool agent_is(const uint8_t *scope, size_t n, const char *agent)
 	return n >= (size_t)m && memcmp(scope + n - m, end, (size_t)m) == 0;
 }
 
+/* Positive outcome 1: a rule has matched it. */
+static int is_matched(struct sg_span key, struct sg_span value, struct sg_error *err)
+{
+	json_auto_t *j = NULL;
+	int r = sg_know_record_parse(key, value, &j, err);
+	return r < 0 ? r : json_integer_value(json_object_get(j, "rule_match_count")) > 0;
+}
+
 static int collect(struct sg_txn *t, const struct sg_know_info *s, const char *prefix,
 	const char *agent, struct recent *ret, struct sg_error *err)
 {
@@ -342,7 +351,11 @@ static int collect(struct sg_txn *t, const struct sg_know_info *s, const char *p
 			return sg_know_corrupt(err, s->name, 0, "the key of an episode is damaged");
 		if (agent && !agent_is(p + 4, scope, agent))
 			continue;
-		if (take(ret, k, v, sg_be64_read(p + 4 + scope)) < 0)
+		int matched = ret->unmatched ? is_matched(k, v, err) : 0;
+		if (matched < 0)
+			return matched;
+		uint64_t ts = sg_be64_read(p + 4 + scope);
+		if (matched == 0 && take(ret, k, v, ret->unmatched ? UINT64_MAX - ts : ts) < 0)
 			return sg_error_nomem(err);
 	}
 	return r < 0 ? r : 0;
@@ -367,15 +380,15 @@ static int to_array(struct recent *f, json_t **ret, struct sg_error *err)
 	return 0;
 }
 
-int sg_know_recent(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
-	size_t limit, json_t **ret, struct sg_error *err)
+static int read_scope(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
+	size_t limit, bool unmatched, json_t **ret, struct sg_error *err)
 {
 	struct sg_know_info s;
 	char prefix[SG_KNOW_SCOPE_TEXT];
 	bool more;
 	if (limit < 1 || limit > SG_KNOW_MAX_K)
 		return sg_error_set(err, SG_EINVALID, NULL, "limit is 1 to %d", SG_KNOW_MAX_K);
-	struct recent f = {.limit = limit};
+	struct recent f = {.limit = limit, .unmatched = unmatched};
 	int r = sg_know_open_as(t, store, SG_KNOW_BIT(SG_KNOW_MEMORY), &s, err);
 	if (r == 0)
 		r = prefix_of(scope, prefix, &more, err);
@@ -385,6 +398,18 @@ int sg_know_recent(struct sg_txn *t, const char *store, const struct sg_know_sco
 		r = to_array(&f, ret, err);
 	free(f.list);
 	return r;
+}
+
+int sg_know_recent(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
+	size_t limit, json_t **ret, struct sg_error *err)
+{
+	return read_scope(t, store, scope, limit, false, ret, err);
+}
+
+int sg_know_unmatched(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
+	size_t limit, json_t **ret, struct sg_error *err)
+{
+	return read_scope(t, store, scope, limit, true, ret, err);
 }
 
 /* ---- salience ---- */

@@ -42,6 +42,9 @@ int sg_know_remember(struct sg_txn *t, const char *store, const struct sg_know_s
  * "last_access_ts","rule_match_count"}. */
 int sg_know_recent(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
 	size_t limit, json_t **ret, struct sg_error *err);
+/* Likewise, of the episodes that no rule has matched yet, the oldest first. */
+int sg_know_unmatched(struct sg_txn *t, const char *store, const struct sg_know_scope *scope,
+	size_t limit, json_t **ret, struct sg_error *err);
 /* Positive outcome 1: there was none. */
 int sg_know_forget(struct sg_txn *t, const char *store, const char *id, struct sg_error *err);
 /* Counts an access at a time, or a rule's match, of episodes; ids that are gone are no error. */

@@ -230,7 +230,8 @@ static int collect_needs(
 	static const struct {
 		const char *kind, *key, *what;
 	} rows[] = {{"remember", "store", "write"}, {"recall", "store", "read"},
-		{"facts", "store", "read"}, {"assert_facts", "store", "write"}};
+		{"facts", "store", "read"}, {"assert_facts", "store", "write"},
+		{"assert_facts", "memory", "write"}};
 	int r = 0;
 	size_t i;
 	const json_t *one;

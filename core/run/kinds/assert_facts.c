@@ -1,6 +1,7 @@
 /* assert_facts: typed deltas into a fact store, in the batch that carries the step. The deltas are
  * a list in the state, or stand in the node with {field} placeholders, so that a graph's rules
- * decide by their way through it.
+ * decide by their way through it. With `memory`, each delta counts as a rule's match of the
+ * episodes it was made from, in the same batch: facts and marks hold together or not at all.
  *
  * A delta that does not apply (replaces names a fact that is gone) must fail its step, not the
  * batch with every other run's steps in it. So the deltas are tried on the knowledge thread, and
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "knowledge/fact.h"
+#include "knowledge/memory.h"
 #include "run/internal.h"
 #include "run/store_nodes.h"
 
@@ -46,7 +48,10 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 		(json_object_get(config, "out") &&
 			!sg_kind_need_field(l, "out", SG_TYPE_BIT(SG_LIST), &here)) ||
 		!sg_kind_need_store(l, json_string_value(json_object_get(config, "store")),
-			1U << SG_KNOW_FACT, &here)) {
+			1U << SG_KNOW_FACT, &here) ||
+		(json_object_get(config, "memory") &&
+			!sg_kind_need_store(l, json_string_value(json_object_get(config, "memory")),
+				1U << SG_KNOW_MEMORY, &here))) {
 		if (err)
 			*err = here;
 		return -here.code;
@@ -155,16 +160,34 @@ static int try_deltas(json_t *args, struct sg_txn *t, json_t **ret, struct sg_er
 		json_object_get(args, "deltas"), ret, err);
 }
 
+static int count_matches(
+	struct sg_txn *t, const char *memory, const json_t *delta, struct sg_error *err)
+{
+	int r = 0;
+	size_t i;
+	const json_t *one;
+	json_array_foreach (json_object_get(delta, "source_episode_ids"), i, one) {
+		const char *id = json_string_value(one);
+		if (r == 0 && id)
+			r = sg_know_touch(t, memory, &id, 1, false, true, 0, err);
+	}
+	return r;
+}
+
 /* On the writer thread. */
 static int write_deltas(const json_t *o, struct sg_txn *t, struct sg_error *err)
 {
 	const char *store = json_string_value(json_object_get(o, "store"));
+	const char *memory = json_string_value(json_object_get(o, "memory"));
 	int r = 0;
 	size_t i;
 	const json_t *d;
-	json_array_foreach (json_object_get(o, "deltas"), i, d)
+	json_array_foreach (json_object_get(o, "deltas"), i, d) {
 		if (r == 0)
 			r = sg_know_apply_delta(t, store, d, err);
+		if (r == 0 && memory)
+			r = count_matches(t, memory, d, err);
+	}
 	return r;
 }
 
@@ -177,7 +200,9 @@ static int put(struct sg_exec *x, json_t *ids, struct sg_error *err)
 			"store", store, "deltas", j->deltas, "fact_ids", ids),
 		err);
 	if (r == 0)
-		r = sg_exec_write(x, json_pack("{s:O, s:O}", "store", store, "deltas", j->deltas),
+		r = sg_exec_write(x,
+			json_pack("{s:O, s:O, s:O*}", "store", store, "deltas", j->deltas, "memory",
+				json_object_get(x->node->config, "memory")),
 			write_deltas, err);
 	if (r == 0) {
 		x->engine->facts_made++;
@@ -251,6 +276,7 @@ const struct sg_node_kind sg_kind_assert_facts = {
 			"{\"type\":\"object\",\"required\":[\"store\",\"deltas\"],"
 			"\"additionalProperties\":false,\"properties\":{"
 			"\"store\":{\"type\":\"string\",\"minLength\":1},"
+			"\"memory\":{\"type\":\"string\",\"minLength\":1},"
 			"\"deltas\":{\"type\":[\"string\",\"array\"]},"
 			"\"sources\":{\"type\":\"string\"},\"out\":{\"type\":\"string\"}}}"},
 	.prepare = prepare,

@@ -15,6 +15,8 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 	struct sg_error here = {0};
 	(void)ret_data;
 	if (!sg_kind_need_field(l, "out", SG_TYPE_BIT(SG_LIST), &here) ||
+		(json_object_get(l->node->config, "count") &&
+			!sg_kind_need_field(l, "count", SG_TYPE_BIT(SG_INT), &here)) ||
 		!sg_kind_need_store(l, json_string_value(json_object_get(l->node->config, "store")),
 			1U << SG_KNOW_FACT, &here)) {
 		if (err)
@@ -66,11 +68,15 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 static int apply(struct sg_exec *x, const json_t *record, struct sg_error *err)
 {
 	const char *out = json_string_value(json_object_get(x->node->config, "out"));
+	const char *count = json_string_value(json_object_get(x->node->config, "count"));
 	json_t *facts = json_object_get(record, "facts");
 	if (!json_is_array(facts))
 		return sg_error_set(err, SG_ECORRUPT, "record-damaged", "a record without facts");
 	x->update = json_pack("{s:O}", out, facts);
-	return x->update ? 0 : sg_error_nomem(err);
+	if (!x->update || (count && json_object_set_new(x->update, count,
+					    json_integer((json_int_t)json_array_size(facts))) < 0))
+		return sg_error_nomem(err);
+	return 0;
 }
 
 const struct sg_node_kind sg_kind_facts = {
@@ -83,6 +89,7 @@ const struct sg_node_kind sg_kind_facts = {
 			"\"subject\":{\"type\":\"string\"},\"predicate\":{\"type\":\"string\"},"
 			"\"object\":{\"type\":\"string\"},"
 			"\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000},"
+			"\"count\":{\"type\":\"string\"},"
 			"\"out\":{\"type\":\"string\"}}}"},
 	.prepare = prepare,
 	.execute = execute,

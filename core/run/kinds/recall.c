@@ -1,4 +1,5 @@
-/* recall: the episodes of a scope, the most salient first, or the newest. A part of the scope that
+/* recall: the episodes of a scope, the most salient first, the newest, or the
+ * oldest of those that no rule has matched. A part of the scope that
  * is left out stands for all. Each episode that is recalled counts as accessed. */
 #include <string.h>
 
@@ -16,6 +17,10 @@ static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_erro
 	struct sg_error here = {0};
 	(void)ret_data;
 	if (!sg_kind_need_field(l, "out", SG_TYPE_BIT(SG_LIST), &here) ||
+		(json_object_get(l->node->config, "text") &&
+			!sg_kind_need_field(l, "text", SG_TYPE_BIT(SG_STR), &here)) ||
+		(json_object_get(l->node->config, "count") &&
+			!sg_kind_need_field(l, "count", SG_TYPE_BIT(SG_INT), &here)) ||
 		!sg_kind_need_store(l, json_string_value(json_object_get(l->node->config, "store")),
 			1U << SG_KNOW_MEMORY, &here)) {
 		if (err)
@@ -43,17 +48,19 @@ static int read_episodes(json_t *args, struct sg_txn *t, json_t **ret, struct sg
 	const struct sg_know_scope scope = {
 		part_of(args, "user"), part_of(args, "session"), part_of(args, "agent")};
 	size_t limit = (size_t)json_integer_value(json_object_get(args, "limit"));
-	bool newest = json_is_true(json_object_get(args, "newest"));
+	const char *order = part_of(args, "order"), *store = part_of(args, "store");
+	bool unmatched = order && strcmp(order, "unmatched") == 0;
+	bool by_time = unmatched || (order && strcmp(order, "newest") == 0);
 	json_auto_t *list = NULL, *sorted = NULL;
-	int r = sg_know_recent(
-		t, part_of(args, "store"), &scope, newest ? limit : POOL, &list, err);
+	int r = unmatched ? sg_know_unmatched(t, store, &scope, limit, &list, err)
+			  : sg_know_recent(t, store, &scope, by_time ? limit : POOL, &list, err);
 	if (r == 0)
 		r = sg_know_by_salience(list, json_integer_value(json_object_get(args, "now_us")),
 			json_number_value(json_object_get(args, "tau_s")), &sorted, err);
 	if (r < 0)
 		return r;
 	cut(sorted, limit);
-	*ret = json_incref(newest ? list : sorted);
+	*ret = json_incref(by_time ? list : sorted);
 	return 0;
 }
 
@@ -106,11 +113,11 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 	static const char *const parts[] = {"user", "session", "agent"};
 	const char *order = json_string_value(json_object_get(config, "order"));
 	json_t *args =
-		json_pack("{s:O, s:I, s:I, s:f, s:b}", "store", json_object_get(config, "store"),
+		json_pack("{s:O, s:I, s:I, s:f, s:s}", "store", json_object_get(config, "store"),
 			"limit", limit ? json_integer_value(limit) : (json_int_t)DEFAULT_LIMIT,
 			"now_us", (json_int_t)sg_clock_utc_us(), "tau_s",
-			json_number_value(json_object_get(config, "tau_seconds")), "newest",
-			order && strcmp(order, "newest") == 0);
+			json_number_value(json_object_get(config, "tau_seconds")), "order",
+			order ? order : "salience");
 	for (size_t i = 0; args && i < SG_ARRAY_LEN(parts); i++) {
 		json_t *v = sg_kind_text(x, parts[i], err);
 		if (!v || json_object_set_new(args, parts[i], v) < 0) {
@@ -124,12 +131,21 @@ static int execute(struct sg_exec *x, struct sg_error *err)
 static int apply(struct sg_exec *x, const json_t *record, struct sg_error *err)
 {
 	const char *out = json_string_value(json_object_get(x->node->config, "out"));
+	const char *text = json_string_value(json_object_get(x->node->config, "text"));
+	const char *count = json_string_value(json_object_get(x->node->config, "count"));
 	json_t *episodes = json_object_get(record, "episodes");
 	if (!json_is_array(episodes))
 		return sg_error_set(
 			err, SG_ECORRUPT, "record-damaged", "a recall without episodes");
 	x->update = json_pack("{s:O}", out, episodes);
-	return x->update ? 0 : sg_error_nomem(err);
+	if (!x->update ||
+		(text && json_object_set_new(x->update, text,
+				 json_string(sg_json_text_or_empty(
+					 json_array_get(episodes, 0), "content"))) < 0) ||
+		(count && json_object_set_new(x->update, count,
+				  json_integer((json_int_t)json_array_size(episodes))) < 0))
+		return sg_error_nomem(err);
+	return 0;
 }
 
 const struct sg_node_kind sg_kind_recall = {
@@ -141,7 +157,8 @@ const struct sg_node_kind sg_kind_recall = {
 			"\"user\":{\"type\":\"string\",\"minLength\":1},"
 			"\"session\":{\"type\":\"string\"},\"agent\":{\"type\":\"string\"},"
 			"\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":100},"
-			"\"order\":{\"enum\":[\"salience\",\"newest\"]},"
+			"\"order\":{\"enum\":[\"salience\",\"newest\",\"unmatched\"]},"
+			"\"text\":{\"type\":\"string\"},\"count\":{\"type\":\"string\"},"
 			"\"tau_seconds\":{\"type\":\"number\",\"minimum\":1},"
 			"\"out\":{\"type\":\"string\"}}}"},
 	.prepare = prepare,

@@ -102,6 +102,34 @@ static void salience_is_the_original_formula(void **state)
 	sg_store_close(s);
 }
 
+static void what_no_rule_matched_comes_oldest_first(void **state)
+{
+	struct sg_store *s = open_store(*state);
+	struct sg_know_scope scope = {"u", NULL, NULL};
+	const char *first[] = {"e1"};
+	json_auto_t *before = NULL, *after = NULL, *other = NULL;
+	create(s, "mem", SG_KNOW_MEMORY, SG_KNOW_COSINE);
+	remember(s, "e3", "u", "a", "a", 3000);
+	remember(s, "e1", "u", "z", "a", 1000);
+	remember(s, "e2", "u", "s", "a", 2000);
+	struct sg_txn *t = begin(s, true);
+	assert_int_equal(sg_know_unmatched(t, "mem", &scope, 1, &before, NULL), 0);
+	assert_int_equal(json_array_size(before), 1); /* though two came before it in the store */
+	assert_string_equal(hit_id(before, 0), "e1");
+	assert_int_equal(sg_know_touch(t, "mem", first, 1, true, true, 9000, NULL), 0);
+	assert_int_equal(sg_know_unmatched(t, "mem", &scope, 10, &after, NULL), 0);
+	assert_int_equal(json_array_size(after), 2);
+	assert_string_equal(hit_id(after, 0), "e2");
+	assert_string_equal(hit_id(after, 1), "e3");
+	/* And the one that was matched is the most salient, though the oldest. */
+	json_auto_t *all = NULL;
+	assert_int_equal(sg_know_recent(t, "mem", &scope, 10, &all, NULL), 0);
+	assert_int_equal(sg_know_by_salience(all, 9000, 0, &other, NULL), 0);
+	assert_string_equal(hit_id(other, 0), "e1");
+	sg_txn_abort(t);
+	sg_store_close(s);
+}
+
 /* ---- facts ---- */
 
 static int apply(struct sg_store *s, const char *delta, struct sg_error *err)
@@ -208,6 +236,7 @@ int main(void)
 		T(reads_widen_and_prefixes_do_not_collide),
 		T(scopes_that_could_be_confused_are_refused),
 		T(salience_is_the_original_formula),
+		T(what_no_rule_matched_comes_oldest_first),
 		T(deltas_add_update_and_delete),
 		T(deltas_without_their_mandatory_fields_are_refused),
 	};
