@@ -86,6 +86,8 @@ int sg_audit_put_head(struct sg_audit *a, struct sg_txn *t, struct sg_error *err
  * called again when there is room: it goes on behind what the file holds. Begins a new file when
  * that is due, with a record of its own. */
 int sg_audit_flush(struct sg_audit *a, struct sg_error *err);
+/* One record in a transaction of its own, durable when it returns. */
+int sg_audit_write_alone(struct sg_audit *a, const struct sg_audit_event *e, struct sg_error *err);
 /* After a failed or aborted transaction: forget what was put since the last flush. */
 void sg_audit_rollback(struct sg_audit *a);
 

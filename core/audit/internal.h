@@ -64,8 +64,6 @@ int sg_audit_file_check(const struct sg_audit *a, struct sg_error *err);
 int sg_audit_file_append(
 	const struct sg_audit *a, const void *data, size_t n, struct sg_error *err);
 
-/* One record in a transaction of its own, durable when it returns. */
-int sg_audit_write_alone(struct sg_audit *a, const struct sg_audit_event *e, struct sg_error *err);
 /* A record of the log about itself: actor "system", no run. */
 struct sg_audit_event sg_audit_own_event(const char *type, const char *payload);
 

@@ -85,6 +85,9 @@ int sg_checkpoint_each(struct sg_txn *t, const char *run_id,
 
 int sg_run_put(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err);
 int sg_run_get(struct sg_txn *t, const char *run_id, struct sg_run_row *ret, struct sg_error *err);
+/* The same for a run that somebody asked for: SG_ENOTFOUND names it. */
+int sg_run_require(
+	struct sg_txn *t, const char *run_id, struct sg_run_row *ret, struct sg_error *err);
 /* The row and its place in the listing; nothing else of the run. */
 int sg_run_row_del(struct sg_txn *t, const struct sg_run_row *r, struct sg_error *err);
 

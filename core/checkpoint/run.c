@@ -245,6 +245,13 @@ int sg_run_get(struct sg_txn *t, const char *run_id, struct sg_run_row *ret, str
 	return 0;
 }
 
+int sg_run_require(
+	struct sg_txn *t, const char *run_id, struct sg_run_row *ret, struct sg_error *err)
+{
+	int r = sg_run_get(t, run_id, ret, err);
+	return r > 0 ? sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id) : r;
+}
+
 /* A listing in progress. */
 struct listing {
 	const struct sg_run_filter *f;

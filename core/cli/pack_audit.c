@@ -14,7 +14,6 @@ static int put(struct sg_store *s, const char *log, const char *type, const char
 	struct sg_error *err)
 {
 	struct sg_audit *a = NULL;
-	struct sg_txn *t = NULL;
 	size_t repaired = 0;
 	const struct sg_audit_event e = {.ts_us = sg_clock_utc_us(),
 		.actor = "cli",
@@ -25,16 +24,7 @@ static int put(struct sg_store *s, const char *log, const char *type, const char
 		.confidence = 1.0};
 	int r = sg_audit_open(&a, s, log, &repaired, err);
 	if (r == 0)
-		r = sg_txn_begin(s, true, &t, err);
-	if (r == 0)
-		r = sg_audit_put(a, t, &e, err);
-	if (r == 0)
-		r = sg_audit_put_head(a, t, err);
-	if (r == 0)
-		r = sg_txn_commit(sg_steal(t), err);
-	if (r == 0)
-		r = sg_audit_flush(a, err);
-	sg_txn_abort(t);
+		r = sg_audit_write_alone(a, &e, err);
 	sg_audit_close(a);
 	return r;
 }

@@ -109,11 +109,9 @@ static int print_origin(struct sg_txn *t, const char *run_id, struct sg_error *e
 static int timeline(struct sg_txn *t, const struct arguments *a, struct sg_error *err)
 {
 	struct sg_run_row row;
-	int r = sg_run_get(t, a->run_id, &row, err);
-	if (r != 0)
-		return r < 0 ? r
-			     : sg_error_set(
-				       err, SG_ENOTFOUND, NULL, "run '%s' not found", a->run_id);
+	int r = sg_run_require(t, a->run_id, &row, err);
+	if (r < 0)
+		return r;
 	if (a->json) {
 		json_t *steps = json_array();
 		r = sg_checkpoint_each(t, a->run_id, add_step, steps, err);

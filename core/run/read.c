@@ -50,12 +50,10 @@ int sg_engine_get_row(
 	sg_autotxn *t = NULL;
 	int rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)
-		rc = sg_run_get(t, run_id, &v.row, err);
-	if (rc != 0)
-		return rc < 0 ? rc
-			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
-	*ret = v;
-	return 0;
+		rc = sg_run_require(t, run_id, &v.row, err);
+	if (rc == 0)
+		*ret = v;
+	return rc;
 }
 
 int sg_engine_get(
@@ -65,10 +63,9 @@ int sg_engine_get(
 	sg_autotxn *t = NULL;
 	int rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)
-		rc = sg_run_get(t, run_id, &v.row, err);
-	if (rc != 0)
-		return rc < 0 ? rc
-			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+		rc = sg_run_require(t, run_id, &v.row, err);
+	if (rc < 0)
+		return rc;
 	rc = read_steps(t, run_id, &v, err);
 	if (rc < 0) {
 		sg_run_view_finish(&v);

@@ -264,10 +264,9 @@ static int load(struct sg_engine *e, struct sg_txn *t, const char *run_id, struc
 	struct sg_error *err)
 {
 	struct sg_run_row row;
-	int rc = sg_run_get(t, run_id, &row, err);
-	if (rc != 0)
-		return rc < 0 ? rc
-			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+	int rc = sg_run_require(t, run_id, &row, err);
+	if (rc < 0)
+		return rc;
 	struct prepared *g = row.status < SG_RUN_DONE ? sg_migration_find(e, row.graph_hash) : NULL;
 	rc = g ? 0 : sg_prepared_by_hash(e, t, row.graph_hash, &g, err);
 	struct run *r = rc < 0 ? NULL : sg_run_create(e, g);

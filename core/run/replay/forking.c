@@ -382,11 +382,9 @@ static int prepare(struct sg_engine *e, const struct sg_recording *p,
 static int refresh(struct sg_recording *p, struct sg_txn *t, struct sg_error *err)
 {
 	struct sg_run_row row = {0};
-	int rc = sg_run_get(t, p->row.run_id, &row, err);
-	if (rc != 0)
-		return rc < 0 ? rc
-			      : sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found",
-					p->row.run_id);
+	int rc = sg_run_require(t, p->row.run_id, &row, err);
+	if (rc < 0)
+		return rc;
 	sg_run_row_finish(&p->row);
 	p->row = row;
 	return 0;

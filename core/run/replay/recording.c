@@ -245,9 +245,7 @@ static int read_one(struct sg_txn *t, const char *run_id, unsigned depth, struct
 	struct sg_recording *r = calloc(1, sizeof(*r));
 	if (!r)
 		return sg_error_nomem(err);
-	int rc = sg_run_get(t, run_id, &r->row, err);
-	if (rc == 1)
-		rc = sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", run_id);
+	int rc = sg_run_require(t, run_id, &r->row, err);
 	if (rc == 0)
 		rc = refuse_imported(t, run_id, err);
 	if (rc == 0)
