@@ -30,6 +30,11 @@ int64_t sg_clock_monotonic_us(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t sg_clock_thread_us(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static int64_t days_from_civil(int64_t y, int m, int d)
 {
 	y -= m <= 2;

@@ -9,6 +9,7 @@
 
 int64_t sg_clock_utc_us(void);	     /* microseconds since 1970-01-01T00:00:00Z */
 int64_t sg_clock_monotonic_us(void); /* for durations and deadlines inside one process */
+int64_t sg_clock_thread_us(void);    /* processor time of the calling thread */
 
 /* us from year 0001 to 9999; outside it is clamped. */
 void sg_time_format(int64_t us, char ret_text[SG_TIME_TEXT]);

@@ -6,12 +6,12 @@
 #include "embed/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "embed/team.h"
 
 enum { JOB_IDLE, JOB_WAITING, JOB_TAKEN };
@@ -171,11 +171,7 @@ static int start_worker(struct sg_embed_pool *p, struct worker *w, struct sg_err
 	w->scratch = sg_embed_scratch_create(p->e);
 	if (!w->scratch)
 		return sg_error_nomem(err);
-	sigset_t all, before;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&w->thread, NULL, worker_main, w);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int r = sg_thread_start(&w->thread, 0, worker_main, w);
 	w->started = r == 0;
 	return r == 0 ? 0 : sg_error_errno(err, r, "start an embedding worker");
 }

@@ -2,10 +2,10 @@
  * texts; a text is one round of sg_forward with a barrier between its steps.
  */
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/thread.h"
 #include "embed/team.h"
 
 struct member {
@@ -50,11 +50,7 @@ static int start_member(struct sg_embed_team *t, unsigned me)
 {
 	struct member *m = &t->members[me];
 	*m = (struct member){.team = t, .me = me};
-	sigset_t all, before;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&m->thread, NULL, member_main, m);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int r = sg_thread_start(&m->thread, 0, member_main, m);
 	m->started = r == 0;
 	return r;
 }

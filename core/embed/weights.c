@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/thread.h"
 #include "embed/barrier.h"
 #include "embed/model.h"
 #include "embed/safetensors.h"
@@ -204,16 +204,11 @@ static void *hash_main(void *arg)
 static struct sg_weights_hash *hash_start(const void *data, size_t bytes)
 {
 	struct sg_weights_hash *h = calloc(1, sizeof(*h));
-	sigset_t all, before;
 	if (!h)
 		return NULL;
 	h->data = data;
 	h->bytes = bytes;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&h->thread, NULL, hash_main, h);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
+	if (sg_thread_start(&h->thread, 0, hash_main, h) == 0)
 		return h;
 	free(h);
 	return NULL;

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -442,13 +441,6 @@ static int take_actions(
 	return f->actions ? 0 : sg_error_nomem(err);
 }
 
-static int64_t thread_cpu_us(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* The thread's clock is a system call: steps that follow each other at once share a reading. What
  * went by since then is taken off again, so that none is ever called late too early. */
 #define CPU_READING_US 1000
@@ -458,7 +450,7 @@ static void start_clock(struct sg_rules *r)
 	int64_t now = sg_clock_monotonic_us();
 	r->deadline_us = now + r->limits.wall_us;
 	if (!r->cpu_read_at_us || now - r->cpu_read_at_us > CPU_READING_US) {
-		r->cpu_read_us = thread_cpu_us();
+		r->cpu_read_us = sg_clock_thread_us();
 		r->cpu_read_at_us = now;
 	}
 	r->cpu_since_us = now - r->cpu_read_at_us;
@@ -467,7 +459,7 @@ static void start_clock(struct sg_rules *r)
 bool sg_rules_late(const struct sg_rules *r)
 {
 	return sg_clock_monotonic_us() > r->deadline_us &&
-	       thread_cpu_us() - r->cpu_read_us - r->cpu_since_us > r->limits.wall_us;
+	       sg_clock_thread_us() - r->cpu_read_us - r->cpu_since_us > r->limits.wall_us;
 }
 
 static int check_after(struct sg_rules *r, const struct sg_rules_outcome *o, struct sg_error *err)

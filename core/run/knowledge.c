@@ -1,10 +1,10 @@
 /* The knowledge thread: searches, and the cutting of documents into parts, off the loop. It alone
  * uses the resident indexes. What it finished comes back through the engine's descriptor. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/thread.h"
 #include "run/internal.h"
 
 struct sg_knowledge {
@@ -92,11 +92,7 @@ int sg_knowledge_start(struct sg_engine *e, uint64_t resident_bytes, struct sg_e
 	int r = sg_know_indexes_create(&k->indexes, resident_bytes, err);
 	if (r < 0)
 		return r;
-	sigset_t all, old;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&k->thread, NULL, thread_main, k);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = sg_thread_start(&k->thread, 0, thread_main, k);
 	if (r != 0)
 		return sg_error_errno(err, r, "cannot start the knowledge thread");
 	k->started = true;

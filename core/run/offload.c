@@ -2,13 +2,13 @@
  * it. One thread a job, at most SG_RUN_OFFLOAD of them; further jobs wait in order. A job belongs
  * to the loop thread but for `work`; its result comes back through the engine's descriptor. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "run/internal.h"
 
 struct offload {
@@ -56,23 +56,6 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Signals are the main thread's. */
-static int start_thread(struct offload *o)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_attr_init(&attr);
-	if (r == 0) {
-		(void)pthread_attr_setstacksize(&attr, SG_RUN_OFFLOAD_STACK);
-		r = pthread_create(&o->thread, &attr, thread_main, o);
-		(void)pthread_attr_destroy(&attr);
-	}
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r;
-}
-
 /* The first that may start; one whose lane is full lets others pass. */
 static struct offload *take_next(struct sg_engine *e)
 {
@@ -92,7 +75,9 @@ static void start_next(struct sg_engine *e)
 {
 	struct offload *o;
 	while (e->n_offload < SG_RUN_OFFLOAD && (o = take_next(e))) {
-		int r = o->cancelled ? ECANCELED : start_thread(o);
+		int r = o->cancelled
+				? ECANCELED
+				: sg_thread_start(&o->thread, SG_RUN_OFFLOAD_STACK, thread_main, o);
 		if (r == 0) {
 			o->started = true;
 			e->n_offload++;

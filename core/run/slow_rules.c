@@ -9,14 +9,13 @@
  * The thread takes the graphs in turn, one evaluation each, and is the less important one: where
  * processors are scarce, the loop has them. What a job holds is the thread's until it is handed
  * back. An answer is taken and decided on in one go, so its rules run on the loop. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "run/internal.h"
 
 #define NICE 5
@@ -106,13 +105,6 @@ static struct rule_job *take(struct slow_rules *w)
 	return j;
 }
 
-static int64_t cpu_us(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static int evaluate(struct rule_job *j, struct sg_error *err)
 {
 	struct sg_rules *rules = j->graph->twin;
@@ -133,9 +125,9 @@ static void work(struct slow_rules *w, struct rule_job *j)
 		j->status = -j->err.code;
 		return;
 	}
-	int64_t from = cpu_us();
+	int64_t from = sg_clock_thread_us();
 	j->status = evaluate(j, &j->err);
-	j->used_us = cpu_us() - from;
+	j->used_us = sg_clock_thread_us() - from;
 	sg_rules_forget(g->twin); /* j is the loop's from now on */
 }
 
@@ -160,7 +152,6 @@ static void *thread_main(void *arg)
 int sg_slow_start(struct sg_engine *e, struct sg_error *err)
 {
 	struct slow_rules *w = calloc(1, sizeof(*w));
-	sigset_t all, before;
 	if (!w)
 		return sg_error_nomem(err);
 	w->turn_tail = &w->turn;
@@ -169,10 +160,7 @@ int sg_slow_start(struct sg_engine *e, struct sg_error *err)
 	w->rule_us = e->limits.rule_us;
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->wake, NULL);
-	(void)sigfillset(&all); /* signals are the main thread's */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int r = pthread_create(&w->thread, NULL, thread_main, w);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int r = sg_thread_start(&w->thread, 0, thread_main, w);
 	if (r != 0) {
 		(void)pthread_cond_destroy(&w->wake);
 		(void)pthread_mutex_destroy(&w->lock);

@@ -5,7 +5,6 @@
  * been told to anybody. Any other failure ends the writer: every later batch gets that error. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/thread.h"
 #include "run/internal.h"
 
 static void digest_text(struct sg_sha256 *h, const char *s)
@@ -310,11 +310,7 @@ int sg_writer_start(struct writer *w, struct sg_error *err)
 		return sg_error_nomem(err);
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->wake, NULL);
-	sigset_t all, old;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	int r = pthread_create(&w->thread, NULL, writer_main, w);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int r = sg_thread_start(&w->thread, 0, writer_main, w);
 	if (r != 0) {
 		sg_checkpoint_cache_destroy(w->cache);
 		return sg_error_errno(err, r, "cannot start the writer thread");

@@ -1,11 +1,11 @@
 /* Replays, comparisons and forks of a serving engine: what reads and executes whole records is done
  * by a thread of its own, one at a time, so that no other request waits for it. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/json.h"
+#include "base/thread.h"
 #include "run/internal.h"
 #include "run/replay/compare.h"
 #include "run/replay/forking.h"
@@ -153,7 +153,6 @@ static void *thread_main(void *arg)
 static int start(struct sg_engine *e, struct sg_error *err)
 {
 	struct sg_replays *r = calloc(1, sizeof(*r));
-	sigset_t all, old;
 	if (!r)
 		return sg_error_nomem(err);
 	r->queue_tail = &r->queue;
@@ -161,10 +160,7 @@ static int start(struct sg_engine *e, struct sg_error *err)
 	(void)pthread_mutex_init(&r->lock, NULL);
 	(void)pthread_cond_init(&r->wake, NULL);
 	e->replay_jobs = r;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&r->thread, NULL, thread_main, r);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int rc = sg_thread_start(&r->thread, 0, thread_main, r);
 	r->started = rc == 0;
 	if (rc == 0)
 		return 0;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -608,23 +607,16 @@ static int check_same_graph(const struct level *parent, const struct level *l, s
 		"run %s has another graph than the run it was forked from", l->rec->row.run_id);
 }
 
-static int64_t cpu_us(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 void sg_walk_limit(struct walk *w, const struct sg_replayer *p)
 {
 	w->replayer = p;
-	w->until_us = p->limit_us ? cpu_us() + p->limit_us : 0;
+	w->until_us = p->limit_us ? sg_clock_thread_us() + p->limit_us : 0;
 }
 
 bool sg_walk_late(const struct walk *w)
 {
 	const _Atomic bool *stop = w->replayer->stop;
-	return (w->until_us && cpu_us() > w->until_us) || (stop && atomic_load(stop));
+	return (w->until_us && sg_clock_thread_us() > w->until_us) || (stop && atomic_load(stop));
 }
 
 int sg_walk_begin(struct walk *w, const struct sg_replayer *p, const struct sg_recording *rec,
