@@ -18,6 +18,7 @@
 #include "knowledge/search.h"
 #include "rules/rules.h"
 #include "run/arena.h"
+#include "run/jobs.h"
 #include "run/kinds.h"
 #include "run/run.h"
 #include "store/store.h"
@@ -84,8 +85,7 @@ struct prepared {
 	/* slow_rules.c */
 	struct sg_rules *twin; /* the rule thread's, or NULL */
 	int64_t rule_us;       /* what a step's rules took on the average, while it is a slow one */
-	struct rule_job *jobs, **jobs_tail;
-	struct prepared *turn_next;
+	struct sg_job_lane slow; /* its jobs on the rule thread */
 };
 
 /* A fact that a run carries from step to step. */
@@ -486,7 +486,7 @@ void sg_batch_free(struct batch *b);
 
 /* knowledge.c: a thread that searches and prepares what is to be written. */
 struct sg_know_job {
-	struct sg_know_job *next;
+	struct sg_job job; /* first */
 	/* On the knowledge thread, in a read transaction begun for it. */
 	int (*work)(struct sg_know_job *j, struct sg_know_indexes *x, struct sg_txn *t,
 		struct sg_error *err);

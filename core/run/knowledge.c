@@ -2,20 +2,11 @@
  * uses the resident indexes. What it finished comes back through the engine's descriptor. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
-#include "base/thread.h"
 #include "run/internal.h"
 
 struct sg_knowledge {
-	pthread_t thread;
-	bool started;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	/* under the lock */
-	struct sg_know_job *queue, **queue_tail, *done, **done_tail;
-	size_t n_queue;
-	bool stop;
+	struct sg_jobs jobs;
 	/* the thread's own */
 	struct sg_know_indexes *indexes;
 	struct sg_store *store;
@@ -30,8 +21,10 @@ int sg_knowledge_check(
 	return sg_know_check_drift(s, e->embedder ? &e->knowledge->drift : NULL, err);
 }
 
-static void work(struct sg_knowledge *k, struct sg_know_job *j)
+static void work(void *ctx, struct sg_job *job)
 {
+	const struct sg_knowledge *k = ctx;
+	struct sg_know_job *j = (struct sg_know_job *)job;
 	struct sg_txn *t = NULL;
 	j->status = sg_txn_begin(k->store, false, &t, &j->err);
 	if (j->status == 0)
@@ -39,41 +32,9 @@ static void work(struct sg_knowledge *k, struct sg_know_job *j)
 	sg_txn_abort(t);
 }
 
-static struct sg_know_job *take(struct sg_knowledge *k)
-{
-	(void)pthread_mutex_lock(&k->lock);
-	while (!k->queue && !k->stop)
-		(void)pthread_cond_wait(&k->wake, &k->lock);
-	struct sg_know_job *j = k->stop ? NULL : k->queue;
-	if (j) {
-		k->queue = j->next;
-		if (!k->queue)
-			k->queue_tail = &k->queue;
-		k->n_queue--;
-	}
-	(void)pthread_mutex_unlock(&k->lock);
-	return j;
-}
-
 void sg_knowledge_finish(struct sg_know_job *j)
 {
-	struct sg_knowledge *k = j->engine->knowledge;
-	j->next = NULL;
-	(void)pthread_mutex_lock(&k->lock);
-	*k->done_tail = j;
-	k->done_tail = &j->next;
-	(void)pthread_mutex_unlock(&k->lock);
-	(void)eventfd_write(j->engine->event_fd, 1);
-}
-
-static void *thread_main(void *arg)
-{
-	struct sg_knowledge *k = arg;
-	for (struct sg_know_job *j; (j = take(k));) {
-		work(k, j);
-		sg_knowledge_finish(j);
-	}
-	return NULL;
+	sg_jobs_finish(&j->engine->knowledge->jobs, &j->job);
 }
 
 int sg_knowledge_start(struct sg_engine *e, uint64_t resident_bytes, struct sg_error *err)
@@ -83,61 +44,28 @@ int sg_knowledge_start(struct sg_engine *e, uint64_t resident_bytes, struct sg_e
 		return sg_error_nomem(err);
 	e->knowledge = k;
 	k->store = e->store;
-	k->queue_tail = &k->queue;
-	k->done_tail = &k->done;
-	(void)pthread_mutex_init(&k->lock, NULL);
-	(void)pthread_cond_init(&k->wake, NULL);
+	k->jobs = (struct sg_jobs){
+		.work = work, .ctx = k, .event_fd = e->event_fd, .max = SG_RUN_KNOW_JOBS};
 	if (e->embedder)
 		sg_know_drift_of(e->embedder, &k->drift);
 	int r = sg_know_indexes_create(&k->indexes, resident_bytes, err);
-	if (r < 0)
-		return r;
-	r = sg_thread_start(&k->thread, 0, thread_main, k);
-	if (r != 0)
-		return sg_error_errno(err, r, "cannot start the knowledge thread");
-	k->started = true;
-	return 0;
-}
-
-static void drop_all(struct sg_know_job *j)
-{
-	while (j) {
-		struct sg_know_job *next = j->next;
-		j->drop(j);
-		j = next;
-	}
+	return r < 0 ? r : sg_jobs_start(&k->jobs, "the knowledge thread", err);
 }
 
 int sg_knowledge_submit(struct sg_engine *e, struct sg_know_job *j, struct sg_error *err)
 {
-	struct sg_knowledge *k = e->knowledge;
 	j->engine = e;
-	j->next = NULL;
-	(void)pthread_mutex_lock(&k->lock);
-	bool full = k->n_queue >= SG_RUN_KNOW_JOBS;
-	if (!full) {
-		*k->queue_tail = j;
-		k->queue_tail = &j->next;
-		k->n_queue++;
-		(void)pthread_cond_signal(&k->wake);
-	}
-	(void)pthread_mutex_unlock(&k->lock);
-	return full ? sg_error_set(err, SG_EBUSY, NULL, "%d searches and imports wait already",
-			      SG_RUN_KNOW_JOBS)
-		    : 0;
+	if (sg_jobs_submit(&e->knowledge->jobs, NULL, &j->job))
+		return 0;
+	return sg_error_set(
+		err, SG_EBUSY, NULL, "%d searches and imports wait already", SG_RUN_KNOW_JOBS);
 }
 
 void sg_knowledge_drain(struct sg_engine *e)
 {
-	struct sg_knowledge *k = e->knowledge;
-	(void)pthread_mutex_lock(&k->lock);
-	struct sg_know_job *list = k->done;
-	k->done = NULL;
-	k->done_tail = &k->done;
-	(void)pthread_mutex_unlock(&k->lock);
-	while (list) {
-		struct sg_know_job *j = list;
-		list = j->next;
+	for (struct sg_job *job = sg_jobs_take_done(&e->knowledge->jobs), *next; job; job = next) {
+		struct sg_know_job *j = (struct sg_know_job *)job;
+		next = job->next;
 		j->done(j, j->status < 0 ? &j->err : NULL);
 	}
 }
@@ -290,20 +218,15 @@ void sg_knowledge_stop(struct sg_engine *e)
 	struct sg_knowledge *k = e->knowledge;
 	if (!k)
 		return;
-	(void)pthread_mutex_lock(&k->lock);
-	k->stop = true;
-	(void)pthread_cond_signal(&k->wake);
-	(void)pthread_mutex_unlock(&k->lock);
-	if (k->started)
-		(void)pthread_join(k->thread, NULL);
-	drop_all(k->queue);
-	drop_all(k->done);
+	for (struct sg_job *job = sg_jobs_stop(&k->jobs), *next; job; job = next) {
+		struct sg_know_job *j = (struct sg_know_job *)job;
+		next = job->next;
+		j->drop(j);
+	}
 	while (k->searches)
 		drop_search(&k->searches->job);
 	sg_documents_drop(e);
 	sg_know_indexes_destroy(k->indexes);
-	(void)pthread_cond_destroy(&k->wake);
-	(void)pthread_mutex_destroy(&k->lock);
 	free(k);
 	e->knowledge = NULL;
 }

@@ -11,11 +11,8 @@
  * back. An answer is taken and decided on in one go, so its rules run on the loop. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
-#include "base/thread.h"
 #include "run/internal.h"
 
 #define NICE 5
@@ -25,7 +22,7 @@
 				  */
 
 struct rule_job {
-	struct rule_job *next;		       /* of the graph's queue, or of the done */
+	struct sg_job job;		       /* first; in the graph's lane */
 	struct rule_job *all_next, **all_prev; /* the loop's */
 	struct prepared *graph;
 	struct run *run;    /* of a decision; NULL = nobody waits for it */
@@ -47,63 +44,12 @@ struct rule_job {
 };
 
 struct slow_rules {
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	/* under the lock */
-	struct prepared *turn, **turn_tail; /* graphs that have jobs */
-	struct rule_job *done, **done_tail;
-	bool stop;
-	/* the loop's */
-	struct rule_job *all;
-	int event_fd;
+	struct sg_jobs jobs;
+	struct rule_job *all; /* the loop's */
 	int64_t rule_us;
 };
 
 /* ---- the thread ---- */
-
-static void queue_job(struct slow_rules *w, struct rule_job *j)
-{
-	struct prepared *g = j->graph;
-	bool idle = !g->jobs;
-	if (idle)
-		g->jobs_tail = &g->jobs;
-	*g->jobs_tail = j;
-	g->jobs_tail = &j->next;
-	if (!idle)
-		return;
-	g->turn_next = NULL;
-	*w->turn_tail = g;
-	w->turn_tail = &g->turn_next;
-}
-
-/* The next job of the graph whose turn it is; the graph goes to the end. */
-static struct rule_job *next_job(struct slow_rules *w)
-{
-	struct prepared *g = w->turn;
-	struct rule_job *j = g->jobs;
-	w->turn = g->turn_next;
-	if (!w->turn)
-		w->turn_tail = &w->turn;
-	g->jobs = j->next;
-	if (g->jobs) {
-		g->turn_next = NULL;
-		*w->turn_tail = g;
-		w->turn_tail = &g->turn_next;
-	}
-	j->next = NULL;
-	return j;
-}
-
-static struct rule_job *take(struct slow_rules *w)
-{
-	(void)pthread_mutex_lock(&w->lock);
-	while (!w->turn && !w->stop)
-		(void)pthread_cond_wait(&w->wake, &w->lock);
-	struct rule_job *j = w->stop ? NULL : next_job(w);
-	(void)pthread_mutex_unlock(&w->lock);
-	return j;
-}
 
 static int evaluate(struct rule_job *j, struct sg_error *err)
 {
@@ -118,9 +64,13 @@ static int evaluate(struct rule_job *j, struct sg_error *err)
 	return j->facts_text ? 0 : sg_error_nomem(err);
 }
 
-static void work(struct slow_rules *w, struct rule_job *j)
+static void work(void *ctx, struct sg_job *job)
 {
+	const struct slow_rules *w = ctx;
+	struct rule_job *j = (struct rule_job *)job;
 	struct prepared *g = j->graph;
+	if (atomic_load(&j->dropped))
+		return;
 	if (!g->twin && sg_rules_twin(&g->twin, g->rules, w->rule_us, &j->err) < 0) {
 		j->status = -j->err.code;
 		return;
@@ -131,22 +81,6 @@ static void work(struct slow_rules *w, struct rule_job *j)
 	sg_rules_forget(g->twin); /* j is the loop's from now on */
 }
 
-static void *thread_main(void *arg)
-{
-	struct slow_rules *w = arg;
-	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone, on Linux */
-	for (struct rule_job *j; (j = take(w));) {
-		if (!atomic_load(&j->dropped))
-			work(w, j);
-		(void)pthread_mutex_lock(&w->lock);
-		*w->done_tail = j;
-		w->done_tail = &j->next;
-		(void)pthread_mutex_unlock(&w->lock);
-		(void)eventfd_write(w->event_fd, 1);
-	}
-	return NULL;
-}
-
 /* ---- its life ---- */
 
 int sg_slow_start(struct sg_engine *e, struct sg_error *err)
@@ -154,18 +88,12 @@ int sg_slow_start(struct sg_engine *e, struct sg_error *err)
 	struct slow_rules *w = calloc(1, sizeof(*w));
 	if (!w)
 		return sg_error_nomem(err);
-	w->turn_tail = &w->turn;
-	w->done_tail = &w->done;
-	w->event_fd = e->event_fd;
 	w->rule_us = e->limits.rule_us;
-	(void)pthread_mutex_init(&w->lock, NULL);
-	(void)pthread_cond_init(&w->wake, NULL);
-	int r = sg_thread_start(&w->thread, 0, thread_main, w);
-	if (r != 0) {
-		(void)pthread_cond_destroy(&w->wake);
-		(void)pthread_mutex_destroy(&w->lock);
+	w->jobs = (struct sg_jobs){.work = work, .ctx = w, .event_fd = e->event_fd, .nice = NICE};
+	int r = sg_jobs_start(&w->jobs, "the rule thread", err);
+	if (r < 0) {
 		free(w);
-		return sg_error_errno(err, r, "cannot start a thread");
+		return r;
 	}
 	e->slow = w;
 	return 0;
@@ -202,15 +130,9 @@ void sg_slow_stop(struct sg_engine *e)
 	struct slow_rules *w = e->slow;
 	if (!w)
 		return;
-	(void)pthread_mutex_lock(&w->lock);
-	w->stop = true;
-	(void)pthread_cond_signal(&w->wake);
-	(void)pthread_mutex_unlock(&w->lock);
-	(void)pthread_join(w->thread, NULL);
+	(void)sg_jobs_stop(&w->jobs); /* w->all has them */
 	while (w->all)
 		destroy(w->all);
-	(void)pthread_cond_destroy(&w->wake);
-	(void)pthread_mutex_destroy(&w->lock);
 	free(w);
 	e->slow = NULL;
 }
@@ -233,10 +155,7 @@ static struct rule_job *make(struct sg_engine *e, struct prepared *g)
 
 static void submit(struct sg_engine *e, struct rule_job *j)
 {
-	(void)pthread_mutex_lock(&e->slow->lock);
-	queue_job(e->slow, j);
-	(void)pthread_cond_signal(&e->slow->wake);
-	(void)pthread_mutex_unlock(&e->slow->lock);
+	(void)sg_jobs_submit(&e->slow->jobs, &j->graph->slow, &j->job); /* it has no max */
 }
 
 /* What rules see of a state. The thread shares no value with the loop: Jansson counts references
@@ -378,14 +297,9 @@ void sg_slow_drain(struct sg_engine *e)
 	struct slow_rules *w = e->slow;
 	if (!w || !w->all)
 		return;
-	(void)pthread_mutex_lock(&w->lock);
-	struct rule_job *list = w->done;
-	w->done = NULL;
-	w->done_tail = &w->done;
-	(void)pthread_mutex_unlock(&w->lock);
-	while (list) {
-		struct rule_job *j = list;
-		list = j->next;
+	for (struct sg_job *job = sg_jobs_take_done(&w->jobs), *next; job; job = next) {
+		struct rule_job *j = (struct rule_job *)job;
+		next = job->next;
 		j->graph->rule_us += (j->used_us - j->graph->rule_us) / SHARE;
 		if (j->decides)
 			decided(j);

@@ -2,17 +2,15 @@
  * by a thread of its own, one at a time, so that no other request waits for it. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "base/json.h"
-#include "base/thread.h"
 #include "run/internal.h"
 #include "run/replay/compare.h"
 #include "run/replay/forking.h"
 #include "run/replay/replay.h"
 
 struct replay_job {
-	struct replay_job *next;
+	struct sg_job job; /* first */
 	struct replay_job *all_next, **all_prev;
 	/* On the thread. */
 	int (*work)(struct replay_job *j, struct sg_replays *r, struct sg_error *err);
@@ -33,14 +31,7 @@ struct replay_job {
 };
 
 struct sg_replays {
-	pthread_t thread;
-	bool started;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	/* under the lock */
-	struct replay_job *queue, **queue_tail, *done, **done_tail;
-	size_t n_queue;
-	bool stop;
+	struct sg_jobs jobs;
 	/* the thread's own */
 	struct sg_replayer *replayer;
 	/* the loop's own */
@@ -112,42 +103,11 @@ static int do_fork(struct replay_job *j, struct sg_replays *r, struct sg_error *
 	return read_record(j, j->run_id, &j->rec, err);
 }
 
-static struct replay_job *take(struct sg_replays *r)
+static void work(void *ctx, struct sg_job *job)
 {
-	(void)pthread_mutex_lock(&r->lock);
-	while (!r->queue && !r->stop)
-		(void)pthread_cond_wait(&r->wake, &r->lock);
-	struct replay_job *j = r->stop ? NULL : r->queue;
-	if (j) {
-		r->queue = j->next;
-		if (!r->queue)
-			r->queue_tail = &r->queue;
-		r->n_queue--;
-	}
-	(void)pthread_mutex_unlock(&r->lock);
-	return j;
-}
-
-static void finish(struct sg_replays *r, struct replay_job *j)
-{
-	int event_fd = j->engine->event_fd;
-	j->next = NULL;
-	(void)pthread_mutex_lock(&r->lock);
-	*r->done_tail = j;
-	r->done_tail = &j->next;
-	(void)pthread_mutex_unlock(&r->lock);
-	(void)eventfd_write(event_fd, 1);
-}
-
-static void *thread_main(void *arg)
-{
-	struct sg_replays *r = arg;
-	for (struct replay_job *j; (j = take(r));) {
-		if (!atomic_load(&j->forgotten))
-			j->status = j->work(j, r, &j->err);
-		finish(r, j);
-	}
-	return NULL;
+	struct replay_job *j = (struct replay_job *)job;
+	if (!atomic_load(&j->forgotten))
+		j->status = j->work(j, ctx, &j->err);
 }
 
 static int start(struct sg_engine *e, struct sg_error *err)
@@ -155,17 +115,15 @@ static int start(struct sg_engine *e, struct sg_error *err)
 	struct sg_replays *r = calloc(1, sizeof(*r));
 	if (!r)
 		return sg_error_nomem(err);
-	r->queue_tail = &r->queue;
-	r->done_tail = &r->done;
-	(void)pthread_mutex_init(&r->lock, NULL);
-	(void)pthread_cond_init(&r->wake, NULL);
+	r->jobs = (struct sg_jobs){
+		.work = work, .ctx = r, .event_fd = e->event_fd, .max = SG_RUN_REPLAY_JOBS};
+	int rc = sg_jobs_start(&r->jobs, "the replay thread", err);
+	if (rc < 0) {
+		free(r);
+		return rc;
+	}
 	e->replay_jobs = r;
-	int rc = sg_thread_start(&r->thread, 0, thread_main, r);
-	r->started = rc == 0;
-	if (rc == 0)
-		return 0;
-	sg_replays_stop(e);
-	return sg_error_errno(err, rc, "cannot start the replay thread");
+	return 0;
 }
 
 /* ---- the loop ---- */
@@ -195,17 +153,7 @@ static struct replay_job *make_job(
 /* Frees the job when it cannot be taken. */
 static int submit(struct replay_job *j, struct sg_error *err)
 {
-	struct sg_replays *r = j->engine->replay_jobs;
-	(void)pthread_mutex_lock(&r->lock);
-	bool full = r->n_queue >= SG_RUN_REPLAY_JOBS;
-	if (!full) {
-		*r->queue_tail = j;
-		r->queue_tail = &j->next;
-		r->n_queue++;
-		(void)pthread_cond_signal(&r->wake);
-	}
-	(void)pthread_mutex_unlock(&r->lock);
-	if (!full)
+	if (sg_jobs_submit(&j->engine->replay_jobs->jobs, NULL, &j->job))
 		return 0;
 	free_job(j);
 	return sg_error_set(err, SG_EBUSY, "replays-waiting",
@@ -229,17 +177,10 @@ static void tell_fork(struct replay_job *j, const struct sg_error *err)
 
 void sg_replays_drain(struct sg_engine *e)
 {
-	struct sg_replays *r = e->replay_jobs;
-	if (!r)
-		return;
-	(void)pthread_mutex_lock(&r->lock);
-	struct replay_job *list = r->done;
-	r->done = NULL;
-	r->done_tail = &r->done;
-	(void)pthread_mutex_unlock(&r->lock);
-	while (list) {
-		struct replay_job *j = list;
-		list = j->next;
+	struct sg_job *job = e->replay_jobs ? sg_jobs_take_done(&e->replay_jobs->jobs) : NULL;
+	for (struct sg_job *next; job; job = next) {
+		struct replay_job *j = (struct replay_job *)job;
+		next = job->next;
 		if (!atomic_load(&j->forgotten))
 			j->tell(j, j->status < 0 ? &j->err : NULL);
 		free_job(j);
@@ -266,25 +207,18 @@ void sg_replays_stop(struct sg_engine *e)
 	struct sg_replays *r = e->replay_jobs;
 	if (!r)
 		return;
-	(void)pthread_mutex_lock(&r->lock);
-	r->stop = true;
-	(void)pthread_cond_signal(&r->wake);
-	(void)pthread_mutex_unlock(&r->lock);
 	for (struct replay_job *j = r->all, *next; j; j = next) {
 		next = j->all_next;
 		if (atomic_exchange(&j->forgotten, true))
 			j->tell = NULL;
 	}
-	if (r->started)
-		(void)pthread_join(r->thread, NULL);
+	(void)sg_jobs_stop(&r->jobs); /* r->all has them */
 	while (r->all)
 		if (r->all->tell)
 			drop(r->all);
 		else
 			free_job(r->all);
 	sg_replayer_destroy(r->replayer);
-	(void)pthread_cond_destroy(&r->wake);
-	(void)pthread_mutex_destroy(&r->lock);
 	free(r);
 	e->replay_jobs = NULL;
 }
