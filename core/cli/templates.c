@@ -1,91 +1,75 @@
-/* Each loads and runs as it is: tests/golden/graphs holds them to that. Sorted by name. */
+/* The files of core/cli/templates and how each is tried first. Those that need no language model
+ * come first: tests/golden/graphs runs them as they are. The others are those of the original's
+ * bundles; tests/e2e/llm makes and runs every one. Both sorted by name. */
 #include "cli/templates.h"
 
-const struct sg_template_file sg_graph_templates[] = {
-	{"approval", "stops for a person and goes where the answer says",
-		"# approval: stops for a person, then goes where the answer says.\n"
-		"ir_version: \"1.0.0\"\n"
-		"id: \"graph:approval\"\n"
-		"state_schema:\n"
-		"  request: str\n"
-		"  plan: str\n"
-		"  decision: str\n"
-		"nodes:\n"
-		"  - id: propose\n"
-		"    kind: template\n"
-		"    config: {template: \"To do: {request}\", out: plan}\n"
-		"  - id: ask\n"
-		"    kind: interrupt\n"
-		"    config:\n"
-		"      prompt: \"Approve the plan?\"\n"
-		"      interrupt_payload:\n"
-		"        open_questions:\n"
-		"          - {kind: required, slot: decision, prompt: \"yes or no\", schema: "
-		"{type: string, enum: [\"yes\", \"no\"]}}\n"
-		"  - {id: approved, kind: halt}\n"
-		"  - {id: rejected, kind: halt}\n"
-		"rules:\n"
-		"  - id: r-yes\n"
-		"    when: {node: ask, decision: \"yes\"}\n"
-		"    then: [{kind: goto, target: approved}]\n"
-		"  - id: r-no\n"
-		"    when: {node: ask, decision: \"no\"}\n"
-		"    then: [{kind: goto, target: rejected}]\n",
-		"-i request=\"rotate the keys\""},
-	{"hello", "the smallest graph: two nodes, two rules",
-		"# hello: a node copies the message, the next one ends the run.\n"
-		"ir_version: \"1.0.0\"\n"
-		"id: \"run:hello\"\n"
-		"state_schema: {message: str}\n"
-		"nodes:\n"
-		"  - {id: node_a, kind: echo}\n"
-		"  - {id: node_b, kind: halt}\n"
-		"rules:\n"
-		"  - id: r-advance\n"
-		"    when: \"(initial-fact)\" # in the first step of the run\n"
-		"    then: [{kind: goto, target: node_b}]\n"
-		"  - id: r-halt\n"
-		"    when: {node: node_b}\n"
-		"    then: [{kind: halt, reason: \"reached node_b\"}]\n",
-		"-i message=hello"},
-	{"review", "the authoring format: a loop that rules leave",
-		"# review: the authoring format. A draft is looked at until the verdict says "
-		"pass.\n"
-		"id: review\n"
-		"state:\n"
-		"  topic: str\n"
-		"  draft: str\n"
-		"  verdict: {type: str, route: true, default: pass}\n"
-		"nodes:\n"
-		"  write: {kind: template, template: \"About {topic}.\", out: draft}\n"
-		"  look: {kind: passthrough}\n"
-		"routes:\n"
-		"  write: look\n"
-		"  look: {fail: write, pass: done}\n",
-		"-i topic=rules"},
-	{"sorting", "rules over numbers and texts",
-		"# sorting: rules compare a number by its slot typed and a text by its slot "
-		"value.\n"
-		"ir_version: \"1.0.0\"\n"
-		"id: \"graph:sorting\"\n"
-		"state_schema:\n"
-		"  kind: str\n"
-		"  risk: int\n"
-		"nodes:\n"
-		"  - {id: look, kind: passthrough}\n"
-		"  - {id: urgent, kind: halt}\n"
-		"  - {id: routine, kind: halt}\n"
-		"rules:\n"
-		"  - id: r-urgent\n"
-		"    when: \"(node-id (id look)) (risk (typed ?r&:(>= ?r 7)))\"\n"
-		"    then: [{kind: goto, target: urgent}]\n"
-		"  - id: r-outage\n"
-		"    when: {node: look, kind: outage}\n"
-		"    then: [{kind: goto, target: urgent}]\n"
-		"  - id: r-routine\n"
-		"    when: \"(node-id (id look)) (risk (typed ?r&:(< ?r 7))) (kind (value "
-		"~\\\"outage\\\"))\"\n"
-		"    then: [{kind: goto, target: routine}]\n",
-		"-i kind=question -i risk=3"},
+#include "cli/templates/files.h"
+
+const struct sg_template_file sg_templates[] = {
+	{.name = "approval",
+		.summary = "stops for a person and goes where the answer says",
+		.graph = APPROVAL_YAML,
+		.try_it = "-i request=\"rotate the keys\""},
+	{.name = "hello",
+		.summary = "the smallest graph: two nodes, two rules",
+		.graph = HELLO_YAML,
+		.try_it = "-i message=hello"},
+	{.name = "review",
+		.summary = "the authoring format: a loop that rules leave",
+		.graph = REVIEW_YAML,
+		.try_it = "-i topic=rules"},
+	{.name = "sorting",
+		.summary = "rules over numbers and texts",
+		.graph = SORTING_YAML,
+		.try_it = "-i kind=question -i risk=3"},
+
+	{.name = "coding-agent",
+		.summary = "a plan, a program that is run in a sandbox, a review",
+		.graph = CODING_AGENT_GRAPH_YAML,
+		.skill = CODING_AGENT_SKILL_MD,
+		.toml = LLM_TOML "\n" CODING_AGENT_TOOL_TOML,
+		.try_it = "-i task=\"print the first ten primes\""},
+	{.name = "deep-research",
+		.summary = "searches a knowledge store again until nothing is missing",
+		.graph = DEEP_RESEARCH_GRAPH_YAML,
+		.skill = DEEP_RESEARCH_SKILL_MD,
+		.toml = LLM_TOML "\n" STORE_TOML,
+		.try_it = "-i question=\"what routes a run?\""},
+	{.name = "evaluator-optimizer",
+		.summary = "a draft, judged and written again until it passes",
+		.graph = EVALUATOR_OPTIMIZER_GRAPH_YAML,
+		.skill = EVALUATOR_OPTIMIZER_SKILL_MD,
+		.toml = LLM_TOML,
+		.try_it = "-i task=\"write a haiku about rules\""},
+	{.name = "hitl-approval",
+		.summary = "a proposed plan that a person approves",
+		.graph = HITL_APPROVAL_GRAPH_YAML,
+		.skill = HITL_APPROVAL_SKILL_MD,
+		.toml = LLM_TOML,
+		.try_it = "-i request=\"rotate the keys\""},
+	{.name = "orchestrator-workers",
+		.summary = "a plan, worked through from a knowledge store, summed up",
+		.graph = ORCHESTRATOR_WORKERS_GRAPH_YAML,
+		.skill = ORCHESTRATOR_WORKERS_SKILL_MD,
+		.toml = LLM_TOML "\n" STORE_TOML,
+		.try_it = "-i task=\"how are runs stored?\""},
+	{.name = "rag-qa",
+		.summary = "an answer from documents, checked against what it cites",
+		.graph = RAG_QA_GRAPH_YAML,
+		.skill = RAG_QA_SKILL_MD,
+		.toml = LLM_TOML "\n" STORE_TOML,
+		.try_it = "-i question=\"what routes a run?\""},
+	{.name = "research-bot",
+		.summary = "answers from a knowledge store until a judge is content",
+		.graph = RESEARCH_BOT_YAML,
+		.try_it = "--lm-url http://127.0.0.1:8080/v1 --lm-model NAME -i question=\"what "
+			  "routes a run?\"",
+		.first = "stargraph store create docs --provider document"},
+	{.name = "triage-router",
+		.summary = "a label from a model, and rules that go by it",
+		.graph = TRIAGE_ROUTER_GRAPH_YAML,
+		.skill = TRIAGE_ROUTER_SKILL_MD,
+		.toml = LLM_TOML,
+		.try_it = "-i item=\"the database is on fire\""},
 };
-const size_t sg_n_graph_templates = sizeof(sg_graph_templates) / sizeof(sg_graph_templates[0]);
+const size_t sg_n_templates = sizeof(sg_templates) / sizeof(sg_templates[0]);

@@ -14,20 +14,11 @@
 
 #define MAX_TEMPLATES 32
 
-static const struct sg_template_file *at(size_t i)
-{
-	if (i < sg_n_graph_templates)
-		return &sg_graph_templates[i];
-	i -= sg_n_graph_templates;
-	return i < sg_n_llm_templates ? &sg_llm_templates[i] : NULL;
-}
-
 static const struct sg_template_file *find(const char *name)
 {
-	const struct sg_template_file *t;
-	for (size_t i = 0; (t = at(i)); i++)
-		if (strcmp(t->name, name) == 0)
-			return t;
+	for (size_t i = 0; i < sg_n_templates; i++)
+		if (strcmp(sg_templates[i].name, name) == 0)
+			return &sg_templates[i];
 	return NULL;
 }
 
@@ -35,13 +26,13 @@ static int unknown(const char *name)
 {
 	const char *names[MAX_TEMPLATES];
 	size_t n = 0;
-	for (; n < MAX_TEMPLATES && at(n); n++)
-		names[n] = at(n)->name;
+	for (; n < MAX_TEMPLATES && n < sg_n_templates; n++)
+		names[n] = sg_templates[n].name;
 	const char *near = sg_suggest(name, names, n);
 	(void)fprintf(stderr, "stargraph new: no template \"%s\"%s%s%s; there are:\n", name,
 		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	for (size_t i = 0; i < n; i++)
-		(void)fprintf(stderr, "  %-20s %s\n", names[i], at(i)->summary);
+		(void)fprintf(stderr, "  %-20s %s\n", names[i], sg_templates[i].summary);
 	return SG_EXIT_USAGE;
 }
 
@@ -61,7 +52,7 @@ static int write_new(const char *text, const char *path, struct sg_error *err)
 
 static int make_file(const struct sg_template_file *t, const char *path, struct sg_error *err)
 {
-	int r = write_new(t->text, path, err);
+	int r = write_new(t->graph, path, err);
 	if (r == 0)
 		(void)printf("wrote %s\n", path);
 	if (r == 0 && t->first)
@@ -73,15 +64,18 @@ static int make_file(const struct sg_template_file *t, const char *path, struct 
 
 static int make_directory(const struct sg_template_file *t, const char *path, struct sg_error *err)
 {
+	const struct {
+		const char *name, *text;
+	} parts[] = {{"graph.yaml", t->graph}, {"SKILL.md", t->skill}, {"stargraph.toml", t->toml}};
 	int r = 0;
 	if (mkdir(path, 0755) < 0)
 		return errno == EEXIST ? exists(path, err)
 				       : sg_error_errno(err, errno, "cannot make %s", path);
-	for (size_t i = 0; r == 0 && i < SG_TEMPLATE_PARTS && t->parts[i].name; i++) {
+	for (size_t i = 0; r == 0 && i < SG_ARRAY_LEN(parts); i++) {
 		sg_autofree char *file = NULL;
-		if (asprintf(&file, "%s/%s", path, t->parts[i].name) < 0)
+		if (asprintf(&file, "%s/%s", path, parts[i].name) < 0)
 			return sg_error_nomem(err);
-		r = write_new(t->parts[i].text, file, err);
+		r = write_new(parts[i].text, file, err);
 		if (r == 0)
 			(void)printf("wrote %s\n", file);
 	}
@@ -108,9 +102,9 @@ static int run(int argc, char **argv)
 	const struct sg_template_file *t = find(argv[optind]);
 	if (!t)
 		return unknown(argv[optind]);
-	(void)snprintf(path, sizeof(path), "%s%s", t->name, t->text ? ".yaml" : "");
-	int r = t->text ? make_file(t, dest ? dest : path, &err)
-			: make_directory(t, dest ? dest : path, &err);
+	(void)snprintf(path, sizeof(path), "%s%s", t->name, t->toml ? "" : ".yaml");
+	int r = t->toml ? make_directory(t, dest ? dest : path, &err)
+			: make_file(t, dest ? dest : path, &err);
 	return r < 0 ? sg_cli_fail(&err) : SG_EXIT_DONE;
 }
 
