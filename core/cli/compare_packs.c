@@ -30,11 +30,6 @@ struct sweep {
 	uint64_t n, steps, counts[N_VERDICTS];
 };
 
-static const char *text_of(const json_t *j, const char *key)
-{
-	return sg_json_text_or_empty(j, key);
-}
-
 static void count(json_t *map, const char *key)
 {
 	(void)json_object_set_new(map, key, json_integer(sg_json_int(map, key, 0) + 1));
@@ -97,7 +92,7 @@ static void count_outcome(
 	json_t *one;
 	size_t i;
 	json_array_foreach (w->outcomes, i, one)
-		if (same_text(text_of(one, "graph_id"), graph_id) &&
+		if (same_text(sg_json_text_or_empty(one, "graph_id"), graph_id) &&
 			json_equal(json_object_get(one, "from"), from) &&
 			json_equal(json_object_get(one, "to"), to)) {
 			count(one, "runs");
@@ -122,8 +117,8 @@ static int compared(struct sweep *w, const struct sg_recording *was, const struc
 	const json_t *route = json_object_get(c, "route"), *first = json_object_get(c, "first");
 	const char *text = v == SAME		   ? ""
 			   : v == REFUSED	   ? now->row.error_cause
-			   : json_is_object(route) ? text_of(route, "text")
-						   : text_of(first, "text");
+			   : json_is_object(route) ? sg_json_text_or_empty(route, "text")
+						   : sg_json_text_or_empty(first, "text");
 	json_t *more = json_pack(
 		"{s:O, s:O, s:O, s:O}", "first", first, "from", from, "route", route, "to", to);
 	if (!more)
@@ -214,11 +209,12 @@ static int print_runs(const struct sweep *w)
 	const json_t *r;
 	sg_table_init(&t, SG_ARRAY_LEN(headings), headings);
 	json_array_foreach (w->runs, i, r) {
-		const char *v = text_of(r, "verdict");
+		const char *v = sg_json_text_or_empty(r, "verdict");
 		if (same_text(v, verdict_names[SAME]) || same_text(v, verdict_names[NOT_MOUNTED]))
 			continue;
-		const char *const row[] = {text_of(r, "run_id"), text_of(r, "graph_id"), v,
-			text_of(r, "from"), text_of(r, "to"), text_of(r, "text")};
+		const char *const row[] = {sg_json_text_or_empty(r, "run_id"),
+			sg_json_text_or_empty(r, "graph_id"), v, sg_json_text_or_empty(r, "from"),
+			sg_json_text_or_empty(r, "to"), sg_json_text_or_empty(r, "text")};
 		sg_table_row(&t, row);
 	}
 	return sg_table_print(&t);
@@ -255,8 +251,8 @@ static int print_outcomes(const struct sweep *w)
 	json_array_foreach (w->outcomes, i, o) {
 		char n[24];
 		(void)snprintf(n, sizeof(n), "%lld", (long long)sg_json_int(o, "runs", 0));
-		const char *const row[] = {
-			text_of(o, "graph_id"), text_of(o, "from"), text_of(o, "to"), n};
+		const char *const row[] = {sg_json_text_or_empty(o, "graph_id"),
+			sg_json_text_or_empty(o, "from"), sg_json_text_or_empty(o, "to"), n};
 		sg_table_row(&t, row);
 	}
 	return sg_table_print(&t);

@@ -104,8 +104,8 @@ static int texts(const struct sg_original_step *s, struct sg_checkpoint *c, stru
 
 static int remember(struct walk *w, const struct sg_original_step *s, struct sg_error *err)
 {
-	const char *kind = json_string_value(json_object_get(s->next_action, "kind"));
-	const char *reason = json_string_value(json_object_get(s->next_action, "reason"));
+	const char *kind = sg_json_text(s->next_action, "kind");
+	const char *reason = sg_json_text(s->next_action, "reason");
 	w->first_us = w->n == 0 || s->timestamp_us < w->first_us ? s->timestamp_us : w->first_us;
 	w->last_us = s->timestamp_us > w->last_us ? s->timestamp_us : w->last_us;
 	w->halted = kind && strcmp(kind, "halt") == 0;
@@ -279,7 +279,7 @@ static int known(struct sg_txn *t, const char *run_id, const char *digest, struc
 		r = sg_json_parse(text, strlen(text), &mark, err);
 	if (r < 0)
 		return r;
-	const char *old = json_string_value(json_object_get(mark, "digest"));
+	const char *old = sg_json_text(mark, "digest");
 	if (old && strcmp(old, digest) == 0)
 		return 1;
 	return sg_error_set(err, SG_ECONFLICT, NULL,

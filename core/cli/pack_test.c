@@ -11,20 +11,15 @@
 #include "run/pack_diff.h"
 #include "run/pack_test.h"
 
-static const char *text_of(const json_t *j, const char *key)
-{
-	const char *s = json_string_value(json_object_get(j, key));
-	return s ? s : "";
-}
-
 static void print_case(const json_t *c)
 {
 	bool ok = json_is_true(json_object_get(c, "ok"));
-	(void)printf("%s %s: %s\n", ok ? "ok  " : "FAIL", text_of(c, "where"), text_of(c, "name"));
+	(void)printf("%s %s: %s\n", ok ? "ok  " : "FAIL", sg_json_text_or_empty(c, "where"),
+		sg_json_text_or_empty(c, "name"));
 	if (ok)
 		return;
 	const json_t *fired = json_object_get(c, "fired");
-	(void)printf("     %s\n     fired:", text_of(c, "problem"));
+	(void)printf("     %s\n     fired:", sg_json_text_or_empty(c, "problem"));
 	for (size_t i = 0; i < json_array_size(fired); i++)
 		(void)printf(" %s", json_string_value(json_array_get(fired, i)));
 	(void)printf("%s\n", json_array_size(fired) ? "" : " nothing");
@@ -40,8 +35,8 @@ static void print(const json_t *all)
 	for (size_t i = 0; i < json_array_size(never); i++)
 		(void)printf("never fired: %s\n", json_string_value(json_array_get(never, i)));
 	(void)printf("%s %s: %zu cases, %lld failed; %zu of %zu rules fired\n",
-		text_of(all, "pack"), text_of(all, "version"), json_array_size(cases),
-		(long long)json_integer_value(json_object_get(all, "failed")),
+		sg_json_text_or_empty(all, "pack"), sg_json_text_or_empty(all, "version"),
+		json_array_size(cases), (long long)sg_json_int(all, "failed", 0),
 		n_rules - json_array_size(never), n_rules);
 }
 
@@ -59,7 +54,7 @@ int sg_cli_pack_test(const char *dir, bool json, bool strict)
 		(void)puts(text.data);
 	else
 		print(all);
-	bool failed = json_integer_value(json_object_get(all, "failed")) > 0 ||
+	bool failed = sg_json_int(all, "failed", 0) > 0 ||
 		      (strict && json_array_size(json_object_get(all, "never_fired")) > 0);
 	return failed || fflush(stdout) ? SG_EXIT_FAILED : SG_EXIT_DONE;
 }
@@ -75,8 +70,8 @@ static void print_names(const json_t *list, char sign, const char *part)
 static void print_side(const json_t *diff, const char *side, const char *sign)
 {
 	const json_t *p = json_object_get(diff, side);
-	(void)printf("%s %s %s  tree %s\n", sign, text_of(diff, "pack"), text_of(p, "version"),
-		text_of(p, "sha256"));
+	(void)printf("%s %s %s  tree %s\n", sign, sg_json_text_or_empty(diff, "pack"),
+		sg_json_text_or_empty(p, "version"), sg_json_text_or_empty(p, "sha256"));
 }
 
 static void print_diff(const json_t *diff)

@@ -53,7 +53,7 @@ static json_t *checks(const struct sg_doctor *d)
 	json_t *out = json_array(), *one;
 	size_t i;
 	json_array_foreach (d->results, i, one) {
-		const char *id = json_string_value(json_object_get(one, "id"));
+		const char *id = sg_json_text(one, "id");
 		json_t *copy = json_copy(one);
 		if (strncmp(id, "grants.", 7) == 0 || strcmp(id, "edge.users") == 0)
 			json_object_set_new(copy, "detail", json_string("withheld"));
@@ -128,7 +128,7 @@ static void take_line(struct sg_span text, json_t *types, json_t *latest)
 	json_auto_t *line = NULL;
 	if (sg_json_parse(text.data, text.len, &line, NULL) < 0)
 		return;
-	const char *type = json_string_value(json_object_get(line, "type"));
+	const char *type = sg_json_text(line, "type");
 	if (!type)
 		return;
 	count(types, type);

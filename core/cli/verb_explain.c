@@ -82,12 +82,6 @@ static int of_file(const struct arguments *a, json_t **ret, struct sg_error *err
 
 /* ---- printing ---- */
 
-static const char *text_of(const json_t *j, const char *key)
-{
-	const char *s = json_string_value(json_object_get(j, key));
-	return s ? s : "";
-}
-
 /* On one line: control characters of a state do not reach the terminal. */
 static void print_text(const char *s)
 {
@@ -116,7 +110,7 @@ static void print_provenance(const json_t *from)
 		"origin", "source", "run_id", "step", "confidence", "timestamp"};
 	bool any = false;
 	for (size_t i = 0; i < SG_ARRAY_LEN(names); i++) {
-		const char *v = text_of(from, names[i]);
+		const char *v = sg_json_text_or_empty(from, names[i]);
 		if (!*v)
 			continue;
 		(void)printf("%s%s ", any ? ", " : "         ", names[i]);
@@ -132,7 +126,8 @@ static void print_facts(const json_t *facts)
 	size_t i;
 	json_t *f;
 	json_array_foreach ((json_t *)(uintptr_t)facts, i, f) {
-		(void)printf("       %s (%s", text_of(f, "id"), text_of(f, "template"));
+		(void)printf("       %s (%s", sg_json_text_or_empty(f, "id"),
+			sg_json_text_or_empty(f, "template"));
 		print_slots(json_object_get(f, "slots"));
 		(void)puts(")");
 		print_provenance(json_object_get(f, "provenance"));
@@ -159,8 +154,8 @@ static void print_fired(const json_t *fired)
 	json_t *f;
 	(void)printf("\nfired: %zu\n", json_array_size(fired));
 	json_array_foreach ((json_t *)(uintptr_t)fired, i, f) {
-		(void)printf("  %2zu. %s  salience %lld\n", i + 1, text_of(f, "rule"),
-			(long long)json_integer_value(json_object_get(f, "salience")));
+		(void)printf("  %2zu. %s  salience %lld\n", i + 1, sg_json_text_or_empty(f, "rule"),
+			(long long)sg_json_int(f, "salience", 0));
 		print_facts(json_object_get(f, "facts"));
 		print_actions(json_object_get(f, "actions"));
 	}
@@ -173,9 +168,10 @@ static void print_agenda(const json_t *agenda)
 	(void)printf("\nagenda before the first firing: %zu\n", json_array_size(agenda));
 	json_array_foreach ((json_t *)(uintptr_t)agenda, i, one) {
 		bool fired = json_is_true(json_object_get(one, "fired"));
-		(void)printf("  %2zu. %s  salience %lld  on %s%s\n", i + 1, text_of(one, "rule"),
-			(long long)json_integer_value(json_object_get(one, "salience")),
-			*text_of(one, "matched") ? text_of(one, "matched") : "no fact",
+		const char *matched = sg_json_text_or_empty(one, "matched");
+		(void)printf("  %2zu. %s  salience %lld  on %s%s\n", i + 1,
+			sg_json_text_or_empty(one, "rule"),
+			(long long)sg_json_int(one, "salience", 0), *matched ? matched : "no fact",
 			fired ? "" : "  (did not fire)");
 		if (!fired)
 			print_facts(json_object_get(one, "facts"));
@@ -186,8 +182,9 @@ static void print(const char *run, const json_t *e)
 {
 	sg_autobuf b = SG_BUF_INIT(4U << 20);
 	const json_t *decision = json_object_get(e, "decision");
-	(void)printf("%s  step %lld  %s\n", run,
-		(long long)json_integer_value(json_object_get(e, "step")), text_of(e, "node"));
+	const char *by = sg_json_text_or_empty(e, "decided_by");
+	(void)printf("%s  step %lld  %s\n", run, (long long)sg_json_int(e, "step", 0),
+		sg_json_text_or_empty(e, "node"));
 	if (!json_is_true(json_object_get(e, "asked"))) {
 		(void)puts("the rules were not asked at this step");
 		return;
@@ -197,8 +194,7 @@ static void print(const char *run, const json_t *e)
 	else {
 		(void)printf("decision: ");
 		print_text(b.data);
-		(void)printf("%s%s\n", *text_of(e, "decided_by") ? "  by " : "",
-			text_of(e, "decided_by"));
+		(void)printf("%s%s\n", *by ? "  by " : "", by);
 	}
 	print_agenda(json_object_get(e, "agenda"));
 	print_fired(json_object_get(e, "fired"));

@@ -98,7 +98,7 @@ static int print_origin(struct sg_txn *t, const char *run_id, struct sg_error *e
 	r = sg_json_parse(text, strlen(text), &mark, err);
 	if (r < 0)
 		return r;
-	const char *status = json_string_value(json_object_get(mark, "original_status"));
+	const char *status = sg_json_text(mark, "original_status");
 	(void)printf("imported from the Python original (store SHA-256 %.16s…), status there: %s; "
 		     "not replayable: it records no outside results\n",
 		json_string_value(json_object_get(mark, "source_sha256")),

@@ -28,13 +28,13 @@ static void copy_text(char *to, size_t size, const json_t *from)
 
 static int64_t count_of(const json_t *usage, const char *key)
 {
-	const json_t *v = json_object_get(usage, key);
-	return json_is_integer(v) && json_integer_value(v) >= 0 ? json_integer_value(v) : -1;
+	int64_t n = sg_json_int(usage, key, -1);
+	return n >= 0 ? n : -1;
 }
 
 static int check_finish(const struct sg_llm_answer *a, const json_t *message, struct sg_error *err)
 {
-	const char *refusal = json_string_value(json_object_get(message, "refusal"));
+	const char *refusal = sg_json_text(message, "refusal");
 	char quoted[SG_LLM_QUOTED];
 	(void)snprintf(quoted, sizeof(quoted), "%s", refusal ? refusal : "");
 	sg_utf8_mend(quoted);

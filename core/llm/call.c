@@ -283,7 +283,7 @@ static int listed(const struct exchange *e)
 	if (e->body.data)
 		(void)sg_json_parse(e->body.data, e->body.len, &v, NULL);
 	json_array_foreach (json_object_get(v, "data"), i, one) {
-		const char *id = json_string_value(json_object_get(one, "id"));
+		const char *id = sg_json_text(one, "id");
 		if (id && strcmp(id, e->llm->model) == 0)
 			return 0;
 	}

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "llm/internal.h"
 
 #define DEFAULT_TIMEOUT_S 120
@@ -17,12 +18,6 @@ struct sg_llms {
 	size_t n;
 	bool curl; /* is set up */
 };
-
-static int64_t number_of(const json_t *t, const char *key, int64_t otherwise)
-{
-	const json_t *v = json_object_get(t, key);
-	return json_is_integer(v) ? json_integer_value(v) : otherwise;
-}
 
 /* Into a header: one line of printable ASCII. */
 static bool good_key(const char *s, size_t n)
@@ -68,17 +63,17 @@ static bool good_name(const char *name)
 
 static int make(struct sg_llm *l, const json_t *table, struct sg_error *err)
 {
-	const char *key = json_string_value(json_object_get(table, "api_key_file"));
-	l->name = strdup(json_string_value(json_object_get(table, "name")));
-	l->model = strdup(json_string_value(json_object_get(table, "model")));
-	l->timeout_us = number_of(table, "timeout_seconds", DEFAULT_TIMEOUT_S) * 1000000;
-	l->response_bytes = (size_t)number_of(table, "response_bytes", DEFAULT_RESPONSE_BYTES);
-	l->concurrent = (size_t)number_of(table, "concurrent", DEFAULT_CONCURRENT);
+	const char *key = sg_json_text(table, "api_key_file");
+	l->name = strdup(sg_json_text(table, "name"));
+	l->model = strdup(sg_json_text(table, "model"));
+	l->timeout_us = sg_json_int(table, "timeout_seconds", DEFAULT_TIMEOUT_S) * 1000000;
+	l->response_bytes = (size_t)sg_json_int(table, "response_bytes", DEFAULT_RESPONSE_BYTES);
+	l->concurrent = (size_t)sg_json_int(table, "concurrent", DEFAULT_CONCURRENT);
 	if (!l->name || !l->model)
 		return sg_error_nomem(err);
 	if (!good_name(l->name))
 		return sg_error_set(err, SG_EINVALID, NULL, "a name is of a-z, 0-9, _ and -");
-	int r = sg_llm_address(l, json_string_value(json_object_get(table, "url")), err);
+	int r = sg_llm_address(l, sg_json_text(table, "url"), err);
 	return r == 0 && key ? read_key(l, key, err) : r;
 }
 
@@ -103,7 +98,7 @@ int sg_llms_create(struct sg_llms **ret, const json_t *list, struct sg_error *er
 		r = start_curl(l, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const json_t *table = json_array_get(list, i);
-		const char *name = json_string_value(json_object_get(table, "name"));
+		const char *name = sg_json_text(table, "name");
 		if (sg_llms_find(l, name))
 			r = sg_error_set(err, SG_EINVALID, NULL, "declared twice");
 		l->n = i + 1;
