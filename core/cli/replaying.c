@@ -55,45 +55,41 @@ static int load_model(struct sg_replaying *s, struct sg_error *err)
 	return 0;
 }
 
-static bool needs_model(const struct sg_replaying *s, int rc, const struct sg_error *why)
+/* Did it fail for want of the model, which is there now? */
+static bool again(struct sg_replaying *s, int rc, const struct sg_error *why)
 {
+	struct sg_error none;
 	return rc == -SG_EREFUSED && !s->embedder &&
-	       strcmp(why->kind, "LocalEntryNotFoundError") == 0;
+	       strcmp(why->kind, "LocalEntryNotFoundError") == 0 && load_model(s, &none) == 0;
 }
 
 int sg_replaying_run(struct sg_replaying *s, const struct sg_recording *rec,
 	struct sg_replay_result *ret, struct sg_error *err)
 {
-	struct sg_error why = {0};
-	int rc = sg_replay(s->replayer, rec, ret, &why);
-	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
-		rc = sg_replay(s->replayer, rec, ret, &why);
-	if (rc < 0)
-		*err = why;
+	int rc;
+	do
+		rc = sg_replay(s->replayer, rec, ret, err);
+	while (again(s, rc, err));
 	return rc;
 }
 
 int sg_replaying_firings(struct sg_replaying *s, const struct sg_recording *rec, int64_t step,
 	json_t **ret, struct sg_error *err)
 {
-	struct sg_error why = {0};
-	int rc = sg_firings_at(s->replayer, rec, step, ret, &why);
-	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
-		rc = sg_firings_at(s->replayer, rec, step, ret, &why);
-	if (rc < 0)
-		*err = why;
+	int rc;
+	do
+		rc = sg_firings_at(s->replayer, rec, step, ret, err);
+	while (again(s, rc, err));
 	return rc;
 }
 
 int sg_replaying_whatif(struct sg_replaying *s, const struct sg_recording *rec,
 	const struct sg_mounts *m, struct sg_recording **ret, struct sg_error *err)
 {
-	struct sg_error why = {0};
-	int rc = sg_whatif(s->replayer, rec, m, ret, &why);
-	if (needs_model(s, rc, &why) && load_model(s, err) == 0)
-		rc = sg_whatif(s->replayer, rec, m, ret, &why);
-	if (rc < 0)
-		*err = why;
+	int rc;
+	do
+		rc = sg_whatif(s->replayer, rec, m, ret, err);
+	while (again(s, rc, err));
 	return rc;
 }
 
