@@ -69,6 +69,14 @@ int sg_draw_layout(struct draw_graph *d, struct sg_error *err);
 /* Units of a text in the drawing's font. */
 double sg_draw_text_width(const char *text, size_t n);
 #define SG_DRAW_LINE 15.0 /* height of a line */
+/* The end and "any node" are drawn when an edge leads to one or from the other. */
+bool sg_draw_shown(const struct draw_graph *d, int node);
+/* Along an edge: the place of its source (-1), its own, that of its target (n_places). */
+const struct draw_place *sg_draw_edge_place(
+	const struct draw_graph *d, const struct draw_edge *e, int i);
+/* "kind · step 1, 4" */
+#define SG_DRAW_NODE_TEXT 160
+void sg_draw_node_text(const struct draw_node *n, char ret[SG_DRAW_NODE_TEXT]);
 
 /* After the layout. run NULL = the graph alone. */
 void sg_draw_svg(const struct draw_graph *d, const struct sg_run_row *run, struct sg_buf *out);

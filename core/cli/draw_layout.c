@@ -35,7 +35,7 @@ static void label_size(const char *label, double *w, double *h)
 	}
 }
 
-static bool shown(const struct draw_graph *d, int node)
+bool sg_draw_shown(const struct draw_graph *d, int node)
 {
 	return node < d->end || (node == d->end && d->has_end) || (node == d->any && d->has_any);
 }
@@ -89,7 +89,7 @@ static int set_layers(struct draw_graph *d)
 		.order = calloc((size_t)d->n_nodes, sizeof(int))};
 	int rc = v.color && v.order ? 0 : -SG_ENOMEM;
 	for (int i = 0; rc == 0 && i < d->n_nodes; i++)
-		if (shown(d, i) && !v.color[i])
+		if (sg_draw_shown(d, i) && !v.color[i])
 			rc = find_loops(d, &v, i);
 	for (int k = v.n; rc == 0 && k-- > 0;)
 		for (int i = 0; i < d->n_edges; i++) {
@@ -99,7 +99,7 @@ static int set_layers(struct draw_graph *d)
 				d->nodes[e->to].layer = d->nodes[e->from].layer + 2;
 		}
 	for (int i = 0; rc == 0 && i < d->n_nodes; i++)
-		if (shown(d, i) && d->nodes[i].layer >= d->n_layers)
+		if (sg_draw_shown(d, i) && d->nodes[i].layer >= d->n_layers)
 			d->n_layers = d->nodes[i].layer + 1;
 	free(v.color);
 	free(v.order);
@@ -108,12 +108,17 @@ static int set_layers(struct draw_graph *d)
 
 /* ---- places ---- */
 
+void sg_draw_node_text(const struct draw_node *n, char ret[SG_DRAW_NODE_TEXT])
+{
+	(void)snprintf(
+		ret, SG_DRAW_NODE_TEXT, "%s%s%s", n->kind, *n->steps ? " · step " : "", n->steps);
+}
+
 static void node_size(const struct draw_node *n, double *w, double *h)
 {
-	char line[160];
+	char line[SG_DRAW_NODE_TEXT];
 	double a = sg_draw_text_width(n->id, strlen(n->id)) * 1.06;
-	(void)snprintf(
-		line, sizeof(line), "%s%s%s", n->kind, *n->steps ? " · step " : "", n->steps);
+	sg_draw_node_text(n, line);
 	double b = sg_draw_text_width(line, strlen(line)) * 0.86;
 	*w = (a > b ? a : b) + 30;
 	*h = *n->kind ? 42 : 26;
@@ -136,7 +141,7 @@ static int place_nodes(struct draw_graph *d)
 	for (int i = 0; i < d->n_nodes; i++) {
 		struct draw_node *n = &d->nodes[i];
 		struct draw_place p = {.node = i, .edge = -1, .layer = n->layer};
-		if (!shown(d, i))
+		if (!sg_draw_shown(d, i))
 			continue;
 		node_size(n, &p.w, &p.h);
 		n->place = add_place(d, p);
@@ -192,7 +197,7 @@ static int by_x(const void *a, const void *b)
 	return x->x < y->x ? -1 : x->x > y->x ? 1 : x < y ? -1 : x > y;
 }
 
-static const struct draw_place *edge_end(
+const struct draw_place *sg_draw_edge_place(
 	const struct draw_graph *d, const struct draw_edge *e, int i)
 {
 	return i < 0		 ? &d->places[d->nodes[e->from].place]
@@ -208,7 +213,8 @@ static double wish_of(const struct draw_graph *d, const struct draw_place *p, in
 	if (p->node < 0) {
 		const struct draw_edge *e = &d->edges[p->edge];
 		int i = (int)(p - d->places) - e->first;
-		const struct draw_place *up = edge_end(d, e, i - 1), *down = edge_end(d, e, i + 1);
+		const struct draw_place *up = sg_draw_edge_place(d, e, i - 1),
+					*down = sg_draw_edge_place(d, e, i + 1);
 		return side < 0 ? up->x : side > 0 ? down->x : (up->x + down->x) / 2;
 	}
 	for (int i = 0; i < d->n_edges; i++) {
@@ -218,7 +224,7 @@ static double wish_of(const struct draw_graph *d, const struct draw_place *p, in
 		bool below = e->from == p->node;
 		if ((side < 0 && below) || (side > 0 && !below))
 			continue;
-		sum += edge_end(d, e, below ? 0 : e->n_places - 1)->x;
+		sum += sg_draw_edge_place(d, e, below ? 0 : e->n_places - 1)->x;
 		n++;
 	}
 	return n ? sum / n : p->x;

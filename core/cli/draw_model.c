@@ -124,12 +124,19 @@ static int add_action(
 	return 0;
 }
 
+static bool holds(char *const *targets, size_t n, const char *id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(targets[i], id) == 0)
+			return true;
+	return false;
+}
+
 static const struct sg_parallel *block_of(const struct sg_graph *g, const char *id, bool first)
 {
 	for (size_t i = 0; i < g->n_parallel; i++)
-		for (size_t k = 0; k < (first ? 1 : g->parallel[i].n_targets); k++)
-			if (strcmp(g->parallel[i].targets[k], id) == 0)
-				return &g->parallel[i];
+		if (holds(g->parallel[i].targets, first ? 1 : g->parallel[i].n_targets, id))
+			return &g->parallel[i];
 	return NULL;
 }
 
@@ -218,14 +225,6 @@ struct branches {
 	char *const *targets;
 	size_t n;
 };
-
-static bool holds(char *const *targets, size_t n, const char *id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(targets[i], id) == 0)
-			return true;
-	return false;
-}
 
 static struct branches branches_of(const struct sg_graph *g, const char *id)
 {

@@ -31,24 +31,17 @@ static void add_text(struct sg_buf *out, double x, double y, const char *class, 
 
 /* ---- edges ---- */
 
-static const struct draw_place *end_of(const struct draw_graph *d, const struct draw_edge *e, int i)
-{
-	return i < 0		 ? &d->places[d->nodes[e->from].place]
-	       : i < e->n_places ? &d->places[e->first + i]
-				 : &d->places[d->nodes[e->to].place];
-}
-
 /* Where an edge leaves its source, or enters its target: side by side, as their ways lie. */
 static double port(const struct draw_graph *d, const struct draw_edge *e, bool out)
 {
-	const struct draw_place *node = end_of(d, e, out ? -1 : e->n_places);
-	double mine = e->back ? 1e9 : end_of(d, e, out ? 0 : e->n_places - 1)->x;
+	const struct draw_place *node = sg_draw_edge_place(d, e, out ? -1 : e->n_places);
+	double mine = e->back ? 1e9 : sg_draw_edge_place(d, e, out ? 0 : e->n_places - 1)->x;
 	int n = 0, before = 0;
 	for (int i = 0; i < d->n_edges; i++) {
 		const struct draw_edge *o = &d->edges[i];
 		if (out ? o->from != e->from : o->to != e->to)
 			continue;
-		double x = o->back ? 1e9 : end_of(d, o, out ? 0 : o->n_places - 1)->x;
+		double x = o->back ? 1e9 : sg_draw_edge_place(d, o, out ? 0 : o->n_places - 1)->x;
 		before += x < mine || (x == mine && o < e);
 		n++;
 	}
@@ -68,11 +61,12 @@ static void curve(struct sg_buf *out, double x0, double y0, double x, double y)
 
 static void forward_path(const struct draw_graph *d, const struct draw_edge *e, struct sg_buf *out)
 {
-	const struct draw_place *from = end_of(d, e, -1), *to = end_of(d, e, e->n_places);
+	const struct draw_place *from = sg_draw_edge_place(d, e, -1),
+				*to = sg_draw_edge_place(d, e, e->n_places);
 	double x = port(d, e, true), y = from->y + from->h / 2;
 	sg_buf_addf(out, "M%.1f,%.1f", x, y);
 	for (int i = 0; i < e->n_places; i++) {
-		const struct draw_place *p = end_of(d, e, i);
+		const struct draw_place *p = sg_draw_edge_place(d, e, i);
 		curve(out, x, y, p->x, p->y - p->h / 2);
 		sg_buf_addf(out, " L%.1f,%.1f", p->x, p->y + p->h / 2);
 		x = p->x;
@@ -84,7 +78,8 @@ static void forward_path(const struct draw_graph *d, const struct draw_edge *e, 
 /* Down from the source, out to the lane, up, and in from above the target. */
 static void back_path(const struct draw_graph *d, const struct draw_edge *e, struct sg_buf *out)
 {
-	const struct draw_place *from = end_of(d, e, -1), *to = end_of(d, e, e->n_places);
+	const struct draw_place *from = sg_draw_edge_place(d, e, -1),
+				*to = sg_draw_edge_place(d, e, e->n_places);
 	double x0 = port(d, e, true), x1 = port(d, e, false), nth = fmod(e->lane, 7.0);
 	double y0 = from->y + from->h / 2, y1 = to->y - to->h / 2;
 	double below = y0 + 5 + nth / 2, above = y1 - 8 - nth / 2;
@@ -129,11 +124,12 @@ static void edge_label(const struct draw_graph *d, const struct draw_edge *e, st
 	if (!e->label)
 		return;
 	if (e->back) {
-		const struct draw_place *from = end_of(d, e, -1), *to = end_of(d, e, e->n_places);
+		const struct draw_place *from = sg_draw_edge_place(d, e, -1),
+					*to = sg_draw_edge_place(d, e, e->n_places);
 		label_lines(e, e->lane + 6, (from->y + to->y) / 2 + 4, true, out);
 		return;
 	}
-	const struct draw_place *p = end_of(d, e, 0);
+	const struct draw_place *p = sg_draw_edge_place(d, e, 0);
 	if (!e->n_places)
 		return;
 	sg_buf_addf(out,
@@ -187,15 +183,14 @@ static void node(const struct draw_graph *d, const struct draw_node *n,
 {
 	const struct draw_place *p = &d->places[n->place];
 	double top = p->y - p->h / 2;
-	char line[160];
+	char line[SG_DRAW_NODE_TEXT];
 	shape(d, n, p, run, out);
 	if (!*n->kind) {
 		add_text(out, p->x, p->y + 4, "kind", n->id);
 		return;
 	}
 	add_text(out, p->x, top + 18, "id", n->id);
-	(void)snprintf(
-		line, sizeof(line), "%s%s%s", n->kind, *n->steps ? " · step " : "", n->steps);
+	sg_draw_node_text(n, line);
 	add_text(out, p->x, top + 34, "kind", line);
 	if (!n->inner)
 		return;
@@ -215,7 +210,7 @@ static void draw(const struct draw_graph *d, const struct sg_run_row *run, struc
 	for (int i = 0; i < d->n_edges; i++)
 		edge_label(d, &d->edges[i], out);
 	for (int i = 0; i < d->n_nodes; i++)
-		if (i < d->end || (i == d->end && d->has_end) || (i == d->any && d->has_any))
+		if (sg_draw_shown(d, i))
 			node(d, &d->nodes[i], run, out);
 	if (d->end > 0) {
 		const struct draw_place *p = &d->places[d->nodes[0].place];

@@ -36,7 +36,7 @@ static void walk(
 	for (int i = 0; i < d->n_nodes; i++) {
 		const struct draw_node *n = &d->nodes[i];
 		int left = 0;
-		if (i == d->end || (i == d->any && !d->has_any))
+		if (i == d->end || !sg_draw_shown(d, i))
 			continue;
 		for (int k = 0; k < d->n_edges; k++)
 			left += d->edges[k].from == i;
