@@ -467,6 +467,11 @@ int64_t sg_json_int(const json_t *object, const char *key, int64_t otherwise)
 	return json_is_integer(v) ? json_integer_value(v) : otherwise;
 }
 
+void sg_json_count(json_t *object, const char *key)
+{
+	(void)json_object_set_new(object, key, json_integer(sg_json_int(object, key, 0) + 1));
+}
+
 json_t *sg_json_pointer(const json_t *root, const char *pointer)
 {
 	const json_t *v = root;

@@ -48,6 +48,8 @@ size_t sg_json_number(double v, char ret_text[32]);
 const char *sg_json_text(const json_t *object, const char *key);
 const char *sg_json_text_or_empty(const json_t *object, const char *key);
 int64_t sg_json_int(const json_t *object, const char *key, int64_t otherwise);
+/* Adds one to an integer member; one that is absent, or no integer, becomes 1. */
+void sg_json_count(json_t *object, const char *key);
 
 /* RFC 6901: the value at pointer, borrowed, or NULL. */
 json_t *sg_json_pointer(const json_t *root, const char *pointer);

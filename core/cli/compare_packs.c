@@ -30,11 +30,6 @@ struct sweep {
 	uint64_t n, steps, counts[N_VERDICTS];
 };
 
-static void count(json_t *map, const char *key)
-{
-	(void)json_object_set_new(map, key, json_integer(sg_json_int(map, key, 0) + 1));
-}
-
 /* "done at high", "failed at t: fork-refused" */
 static json_t *outcome_of(const struct sg_recording *rec)
 {
@@ -77,7 +72,7 @@ static void tell(struct sweep *w, const char *run_id, const char *graph_id, enum
 		tally = json_object();
 		(void)json_object_set_new(w->graphs, graph_id, tally);
 	}
-	count(tally, verdict_names[v]);
+	sg_json_count(tally, verdict_names[v]);
 	w->counts[v]++;
 	(void)json_object_set_new(one, "graph_id", json_string(graph_id));
 	(void)json_object_set_new(one, "run_id", json_string(run_id));
@@ -95,7 +90,7 @@ static void count_outcome(
 		if (same_text(sg_json_text_or_empty(one, "graph_id"), graph_id) &&
 			json_equal(json_object_get(one, "from"), from) &&
 			json_equal(json_object_get(one, "to"), to)) {
-			count(one, "runs");
+			sg_json_count(one, "runs");
 			return;
 		}
 	(void)json_array_append_new(

@@ -74,35 +74,26 @@ static json_t *tables(struct sg_txn *t)
 	return out;
 }
 
-static void count(json_t *by, const char *name)
-{
-	json_int_t n = json_integer_value(json_object_get(by, name));
-	json_object_set_new(by, name, json_integer(n + 1));
-}
-
 /* Runs by status, and failed ones by class: classes are this program's words. */
 static json_t *runs(struct sg_txn *t, struct sg_error *err)
 {
-	json_t *status = json_object(), *classes = json_object();
+	json_auto_t *status = json_object();
+	json_auto_t *classes = json_object();
 	struct sg_run_filter f = {.status = -1, .limit = 10000};
 	struct sg_run_row *rows = NULL;
 	size_t n = 0;
 	uint64_t total = 0;
 	int r = sg_run_list(t, &f, &rows, &n, &total, err);
 	for (size_t i = 0; i < n; i++) {
-		count(status, sg_run_status_name(rows[i].status));
+		sg_json_count(status, sg_run_status_name(rows[i].status));
 		if (rows[i].error_class)
-			count(classes, rows[i].error_class);
+			sg_json_count(classes, rows[i].error_class);
 		sg_run_row_finish(&rows[i]);
 	}
 	free(rows);
-	json_t *out =
-		r < 0 ? failure(err)
-		      : json_pack("{s:I, s:I, s:O, s:O}", "total", (json_int_t)total, "counted",
-				(json_int_t)n, "by_status", status, "by_error", classes);
-	json_decref(status);
-	json_decref(classes);
-	return out;
+	return r < 0 ? failure(err)
+		     : json_pack("{s:I, s:I, s:O, s:O}", "total", (json_int_t)total, "counted",
+			       (json_int_t)n, "by_status", status, "by_error", classes);
 }
 
 static json_t *files(const struct sg_audit_head *head, struct sg_error *err)
@@ -131,7 +122,7 @@ static void take_line(struct sg_span text, json_t *types, json_t *latest)
 	const char *type = sg_json_text(line, "type");
 	if (!type)
 		return;
-	count(types, type);
+	sg_json_count(types, type);
 	if (latest)
 		json_array_append_new(latest,
 			json_pack("{s:O, s:O, s:s, s:b}", "seq", json_object_get(line, "seq"), "ts",
@@ -142,7 +133,8 @@ static void take_line(struct sg_span text, json_t *types, json_t *latest)
 static json_t *audit(const struct sg_evidence *e, struct sg_error *err)
 {
 	const struct sg_audit_head *h = &e->head;
-	json_t *types = json_object(), *latest = json_array();
+	json_auto_t *types = json_object();
+	json_auto_t *latest = json_array();
 	uint64_t from = h->seq >= COUNTED_LINES ? h->seq - COUNTED_LINES + 1 : 0, counted = 0;
 	int r = 0;
 	for (uint64_t seq = from; r >= 0 && seq <= h->seq; seq++) {
@@ -153,14 +145,11 @@ static json_t *audit(const struct sg_evidence *e, struct sg_error *err)
 			counted++;
 		}
 	}
-	json_t *out = r < 0 ? failure(err)
-			    : json_pack("{s:I, s:s, s:I, s:o, s:I, s:O, s:O}", "head",
-				      (json_int_t)h->seq, "hash", h->hash, "first_of_file",
-				      (json_int_t)h->first, "files", files(h, err), "counted",
-				      (json_int_t)counted, "by_type", types, "latest", latest);
-	json_decref(types);
-	json_decref(latest);
-	return out;
+	return r < 0 ? failure(err)
+		     : json_pack("{s:I, s:s, s:I, s:o, s:I, s:O, s:O}", "head", (json_int_t)h->seq,
+			       "hash", h->hash, "first_of_file", (json_int_t)h->first, "files",
+			       files(h, err), "counted", (json_int_t)counted, "by_type", types,
+			       "latest", latest);
 }
 
 static json_t *store(const struct sg_evidence *e, struct sg_error *err)

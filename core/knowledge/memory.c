@@ -228,12 +228,6 @@ int sg_know_forget(struct sg_txn *t, const char *store, const char *id, struct s
 	return r < 0 ? r : save(t, &s, -1, err);
 }
 
-static void count(json_t *episode, const char *key)
-{
-	json_int_t n = json_integer_value(json_object_get(episode, key));
-	(void)json_object_set_new(episode, key, json_integer(n + 1));
-}
-
 int sg_know_touch(struct sg_txn *t, const char *store, const char *const *ids, size_t n,
 	bool access, bool match, int64_t now_us, struct sg_error *err)
 {
@@ -252,11 +246,11 @@ int sg_know_touch(struct sg_txn *t, const char *store, const char *const *ids, s
 		if (r != 0)
 			continue;
 		if (access) {
-			count(j, "access_count");
+			sg_json_count(j, "access_count");
 			(void)json_object_set_new(j, "last_access_ts", json_string(ts));
 		}
 		if (match)
-			count(j, "rule_match_count");
+			sg_json_count(j, "rule_match_count");
 		r = sg_know_record_put(t, SG_TABLE_KNOW_EPISODE, SG_SPAN(key, len), j, err);
 	}
 	return r < 0 ? r : save(t, &s, 0, err);

@@ -183,8 +183,7 @@ static void take_firings(struct trial *c, const struct sg_rules_outcome *o)
 	size_t skip = strlen(c->t->pack->id) + 1; /* "<pack>/" */
 	for (size_t i = 0; i < o->n_firings; i++) {
 		const char *rule = o->firings[i].rule_id + skip;
-		json_int_t n = json_integer_value(json_object_get(c->t->fired, rule));
-		(void)json_object_set_new(c->t->fired, rule, json_integer(n + 1));
+		sg_json_count(c->t->fired, rule);
 		(void)json_array_append_new(c->fired, json_string(rule));
 		(void)json_array_extend(c->actions, o->firings[i].actions);
 	}

@@ -415,6 +415,18 @@ static void canonical_is_fast_enough_for_the_step_loop(void **state)
 	assert_true(took < 2500 * 400);
 }
 
+static void counting_makes_the_member_and_adds_one(void **state)
+{
+	(void)state;
+	json_auto_t *v = parse("{\"n\":41,\"text\":\"x\"}");
+	sg_json_count(v, "n");
+	sg_json_count(v, "new");
+	sg_json_count(v, "text");
+	assert_int_equal(sg_json_int(v, "n", 0), 42);
+	assert_int_equal(sg_json_int(v, "new", 0), 1);
+	assert_int_equal(sg_json_int(v, "text", 0), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +445,7 @@ int main(void)
 		cmocka_unit_test(the_fast_reader_agrees_with_jansson),
 		cmocka_unit_test(the_fast_reader_takes_what_clients_send),
 		cmocka_unit_test(pointers_follow_rfc6901),
+		cmocka_unit_test(counting_makes_the_member_and_adds_one),
 		cmocka_unit_test(canonical_is_fast_enough_for_the_step_loop),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
