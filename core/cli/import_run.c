@@ -45,6 +45,15 @@ static int replace(char **to, const char *text, struct sg_error *err)
 	return 0;
 }
 
+static int json_text(const json_t *v, bool exact, char **ret, struct sg_error *err)
+{
+	sg_autobuf b = SG_BUF_INIT(TEXT_MAX);
+	int r = exact ? sg_json_print(v, &b, err) : sg_json_canonical(v, &b, err);
+	if (r == 0)
+		*ret = sg_buf_take(&b);
+	return r < 0 ? r : *ret ? 0 : sg_error_nomem(err);
+}
+
 /* The original prints facts as texts, and in its first versions as objects. */
 static int facts_text(const json_t *facts, char **ret, struct sg_error *err)
 {
@@ -62,20 +71,7 @@ static int facts_text(const json_t *facts, char **ret, struct sg_error *err)
 			return r;
 		json_array_append_new(out, json_stringn(b.data, b.len));
 	}
-	sg_autobuf all = SG_BUF_INIT(TEXT_MAX);
-	int r = sg_json_canonical(out, &all, err);
-	if (r == 0)
-		*ret = sg_buf_take(&all);
-	return r < 0 ? r : *ret ? 0 : sg_error_nomem(err);
-}
-
-static int json_text(const json_t *v, bool exact, char **ret, struct sg_error *err)
-{
-	sg_autobuf b = SG_BUF_INIT(TEXT_MAX);
-	int r = exact ? sg_json_print(v, &b, err) : sg_json_canonical(v, &b, err);
-	if (r == 0)
-		*ret = sg_buf_take(&b);
-	return r < 0 ? r : *ret ? 0 : sg_error_nomem(err);
+	return json_text(out, false, ret, err);
 }
 
 static int origin_text(const struct sg_original_step *s, char **ret, struct sg_error *err)
@@ -155,7 +151,7 @@ static int put_step(void *ctx, const struct sg_original_step *s, struct sg_error
 	if (r == 0)
 		r = remember(w, s, err);
 	sg_checkpoint_finish(&c);
-	(*w->x->steps_done)++;
+	w->x->steps++;
 	return r;
 }
 
@@ -307,7 +303,7 @@ int sg_import_run(struct sg_import *x, struct sg_txn *t, const char *run_id, enu
 		return r;
 	r = known(t, run_id, o.digest, err);
 	if (r == 1) {
-		*x->steps_done += (uint64_t)o.steps;
+		x->steps += (uint64_t)o.steps;
 		*ret = SG_IMPORT_KNOWN;
 	} else if (r == 0) {
 		(void)snprintf(w.run_id, sizeof(w.run_id), "%s", run_id);

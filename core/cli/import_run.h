@@ -19,7 +19,7 @@ struct sg_import {
 	size_t n_graphs;
 	char source_sha256[SG_SHA256_HEX]; /* of the original's file */
 	int schema;
-	uint64_t *steps_done; /* counted up, for the progress line */
+	uint64_t steps; /* done, for the progress line */
 };
 
 enum sg_imported {

@@ -42,7 +42,7 @@ struct job {
 	struct sg_txn *txn; /* of the batch, NULL = none is open */
 	struct sg_progress progress;
 	struct sg_original_counts total;
-	uint64_t steps, imported, known, refused, in_batch;
+	uint64_t imported, known, refused, in_batch;
 };
 
 /* ---- the copy ---- */
@@ -163,7 +163,7 @@ static int import_one(void *ctx, const char *run_id, struct sg_error *err)
 		return r;
 	j->imported += what == SG_IMPORT_DONE;
 	j->known += what == SG_IMPORT_KNOWN;
-	sg_progress_show(&j->progress, j->steps, j->imported + j->known, j->steps);
+	sg_progress_show(&j->progress, j->x.steps, j->imported + j->known, j->x.steps);
 	return ++j->in_batch >= BATCH_RUNS ? commit(j, err) : 0;
 }
 
@@ -229,31 +229,26 @@ static int import_all(struct job *j, struct sg_error *err)
 
 /* ---- what is in it ---- */
 
-struct listed {
-	struct sg_original *from;
-	char hash[65];
-};
-
 static int first_hash(void *ctx, const struct sg_original_step *s, struct sg_error *err)
 {
-	struct listed *l = ctx;
+	char *hash = ctx;
 	(void)err;
-	if (!*l->hash)
-		memcpy(l->hash, s->graph_hash, sizeof(l->hash));
+	if (!*hash)
+		(void)snprintf(hash, SG_SHA256_HEX, "%s", s->graph_hash);
 	return 0;
 }
 
 static int list_one(void *ctx, const char *run_id, struct sg_error *err)
 {
 	struct job *j = ctx;
-	struct listed l = {.from = j->x.from};
+	char hash[SG_SHA256_HEX] = "";
 	struct sg_original_run o = {0};
-	int r = sg_original_run(l.from, run_id, &o, err);
+	int r = sg_original_run(j->x.from, run_id, &o, err);
 	if (r == 0)
-		r = sg_original_each_step(l.from, run_id, first_hash, &l, err);
+		r = sg_original_each_step(j->x.from, run_id, first_hash, hash, err);
 	if (r == 0)
 		(void)printf("%-38s  %-10s %5lld steps  %s%s%s\n", run_id,
-			o.status ? o.status : "-", (long long)o.steps, *l.hash ? l.hash : "-",
+			o.status ? o.status : "-", (long long)o.steps, *hash ? hash : "-",
 			o.graph_id ? "  " : "", o.graph_id ? o.graph_id : "");
 	sg_original_run_finish(&o);
 	if (!of_the_run(r, err))
@@ -344,7 +339,6 @@ static int run_import(const struct arguments *a)
 	struct sg_error err = {0};
 	j.x.graphs = a->graphs;
 	j.x.n_graphs = a->n_graphs;
-	j.x.steps_done = &j.steps;
 	return import(&j, &err) < 0 ? sg_cli_fail(&err) : report(&j);
 }
 

@@ -11,9 +11,9 @@
 
 struct sg_original {
 	sqlite3 *db;
-	int64_t budget;		     /* left */
-	bool history, error_columns; /* schema 2 and 3: runs_history, its error columns */
+	int64_t budget; /* left */
 	int schema;
+	bool history; /* schema 2 on: there is runs_history */
 };
 
 /* What sqlite says, as SG_EINVALID; SG_ENOMEM and SG_EIO stay themselves. */

@@ -114,7 +114,6 @@ static int check_version(struct sg_original *o, struct sg_error *err)
 			(long long)version, SG_ORIGINAL_SCHEMA_MAX, SG_ORIGINAL_SCHEMA_MAX);
 	o->schema = (int)version;
 	o->history = version >= 2;
-	o->error_columns = version >= 3;
 	r = need_table(o, "checkpoints", err);
 	if (r == 0)
 		r = need_table(o, "runs", err);

@@ -210,7 +210,7 @@ static int read_summary(struct sg_original *o, const char *sql, const char *run_
 int sg_original_run(struct sg_original *o, const char *run_id, struct sg_original_run *ret,
 	struct sg_error *err)
 {
-	static const char *const history[] = {NULL, NULL,
+	static const char *const history[SG_ORIGINAL_SCHEMA_MAX + 1] = {NULL, NULL,
 		"SELECT status, graph_hash, started_at, finished_at, parent_run_id, "
 		"trigger_source, NULL, NULL FROM runs_history WHERE run_id = ?",
 		"SELECT status, graph_hash, started_at, finished_at, parent_run_id, "
@@ -219,7 +219,7 @@ int sg_original_run(struct sg_original *o, const char *run_id, struct sg_origina
 	int r = is_run_id(run_id) ? digest_run(o, run_id, &run, err)
 				  : odd("?", -1, "an id is empty, too long, or no plain word", err);
 	if (r == 0 && o->history)
-		r = read_summary(o, history[o->error_columns ? 3 : 2], run_id, &run, err);
+		r = read_summary(o, history[o->schema], run_id, &run, err);
 	if (r == 0)
 		r = read_summary(o,
 			"SELECT status, NULL, started_at, last_step_at, parent_run_id, NULL, NULL, "
