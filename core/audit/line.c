@@ -15,13 +15,8 @@ static void add_string(struct sg_buf *b, const char *s)
 		sg_buf_adds(b, "null");
 		return;
 	}
-	size_t n = strlen(s), good = 0;
-	for (size_t step; good < n; good += step) {
-		step = sg_utf8_length(s + good, n - good);
-		if (step == 0)
-			break;
-	}
-	if (good == n) {
+	size_t n = strlen(s);
+	if (sg_utf8_valid(s, n)) {
 		sg_buf_add_json_string(b, s, n);
 		return;
 	}

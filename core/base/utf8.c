@@ -21,6 +21,14 @@ size_t sg_utf8_length(const char *text, size_t n)
 	return len;
 }
 
+bool sg_utf8_valid(const char *s, size_t n)
+{
+	size_t k = 1;
+	for (size_t i = 0; i < n && k; i += k)
+		k = sg_utf8_length(s + i, n - i);
+	return k != 0;
+}
+
 void sg_utf8_mend(char *text)
 {
 	size_t left = strlen(text);

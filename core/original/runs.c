@@ -38,14 +38,6 @@ static int odd(const char *run_id, int64_t step, const char *what, struct sg_err
 	return sg_error_set(err, SG_EINVALID, "not-a-run", "run %.64s: %s", run_id, what);
 }
 
-static bool is_utf8(const char *t, size_t n)
-{
-	size_t k = 1;
-	for (size_t i = 0; i < n && k; i += k)
-		k = sg_utf8_length(t + i, n - i);
-	return k != 0;
-}
-
 /* A text column: valid UTF-8 without NUL. NULL for NULL and for anything else, which sets *bad. */
 static const char *text(sqlite3_stmt *s, int i, bool *bad)
 {
@@ -55,7 +47,7 @@ static const char *text(sqlite3_stmt *s, int i, bool *bad)
 				? (const char *)sqlite3_column_text(s, i)
 				: NULL;
 	size_t n = (size_t)sqlite3_column_bytes(s, i);
-	if (!t || strlen(t) != n || !is_utf8(t, n)) {
+	if (!t || strlen(t) != n || !sg_utf8_valid(t, n)) {
 		*bad = true;
 		return NULL;
 	}

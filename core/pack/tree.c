@@ -12,10 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <jansson.h>
-
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "pack/blake3.h"
 
 #define MAX_DEPTH 8
@@ -62,12 +61,6 @@ void sg_pack_tree_sort(struct sg_pack_tree *t)
 		qsort(t->files, t->n_files, sizeof(*t->files), compare_paths);
 }
 
-static bool is_utf8(const char *s)
-{
-	json_auto_t *v = json_string(s);
-	return v != NULL;
-}
-
 static int read_entry(
 	struct sg_pack_tree *t, const char *full, const char *rel, struct sg_error *err)
 {
@@ -104,7 +97,7 @@ static int visit(struct sg_pack_tree *t, const char *dir, const char *rel, const
 	struct stat st;
 	if (lstat(full, &st) < 0)
 		return sg_error_errno(err, errno, "cannot stat %s", full);
-	if (!is_utf8(below))
+	if (!sg_utf8_valid(below, strlen(below)))
 		return sg_error_set(err, SG_EINVALID, NULL, "%s: a name is not UTF-8", dir);
 	if (S_ISDIR(st.st_mode))
 		return read_dir(t, full, below, depth + 1, err);
