@@ -7,7 +7,6 @@
 #include "cli/packs.h"
 #include "config/yaml.h"
 #include "run/compile.h"
-#include "run/run.h"
 #include "run/simulate.h"
 
 #define MAX_STEPS 200
@@ -148,13 +147,11 @@ static int without(
 int sg_trace_print(const char *graph, const char *fixtures, const struct sg_cli_packs *packs,
 	const json_t *params, struct sg_error *err)
 {
-	const struct sg_graph_limits limits = {.any_name = true};
-	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
 	struct sg_graph *g = NULL;
 	struct sg_mounts *m = NULL;
 	int e = sg_cli_mount_packs(packs, &m, err);
 	if (e == 0)
-		e = sg_graph_load(&g, graph, kinds, sg_run_kinds(kinds), &limits, err);
+		e = sg_cli_load_graph(graph, &g, err);
 	if (e == 0)
 		e = fixtures ? with_file(g, fixtures, m, params, err) : without(g, m, params, err);
 	sg_graph_destroy(g);

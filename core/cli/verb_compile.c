@@ -9,7 +9,6 @@
 #include "cli/packs.h"
 #include "cli/yaml_out.h"
 #include "run/compile.h"
-#include "run/run.h"
 
 static void print_action(const struct sg_action *a)
 {
@@ -71,10 +70,8 @@ static int print_document(const struct sg_graph *g, bool show_clips, struct sg_e
 static int compile(
 	const char *path, const struct wanted *w, const struct sg_mounts *m, struct sg_error *err)
 {
-	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
-	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_graph *g = NULL;
-	int e = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);
+	int e = sg_cli_load_graph(path, &g, err);
 	if (e == 0)
 		e = sg_run_check(g, m, NULL, err);
 	if (e == 0 && w->draw.wanted)

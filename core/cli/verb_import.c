@@ -21,8 +21,8 @@
 #include "cli/cli.h"
 #include "cli/copy.h"
 #include "cli/import_run.h"
+#include "cli/packs.h"
 #include "cli/progress.h"
-#include "run/run.h"
 
 #define BATCH_RUNS 64U
 #define MAX_GRAPHS 256U
@@ -305,8 +305,6 @@ static int import(struct job *j, struct sg_error *err)
 /* HASH=FILE */
 static int add_graph(struct arguments *a, const char *text, struct sg_error *err)
 {
-	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
-	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_import_graph *g = &a->graphs[a->n_graphs];
 	if (strspn(text, "0123456789abcdef") != 64 || text[64] != '=' || !text[65])
 		return sg_error_set(err, SG_EINVALID, NULL,
@@ -314,7 +312,7 @@ static int add_graph(struct arguments *a, const char *text, struct sg_error *err
 	if (a->n_graphs == MAX_GRAPHS)
 		return sg_error_set(err, SG_EINVALID, NULL, "at most %u graphs", MAX_GRAPHS);
 	memcpy(g->hash, text, 64);
-	int r = sg_graph_load(&g->graph, text + 65, kinds, sg_run_kinds(kinds), &limits, err);
+	int r = sg_cli_load_graph(text + 65, &g->graph, err);
 	a->n_graphs += r == 0;
 	return r;
 }

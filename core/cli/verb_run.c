@@ -81,10 +81,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 /* The graph's id, and whether it needs the model. */
 static int look_at(const char *path, char **ret_id, bool *ret_embeds, struct sg_error *err)
 {
-	struct sg_kind_spec kinds[SG_RUN_MAX_KINDS];
-	const struct sg_graph_limits limits = {.any_name = true};
 	struct sg_graph *g = NULL;
-	int r = sg_graph_load(&g, path, kinds, sg_run_kinds(kinds), &limits, err);
+	int r = sg_cli_load_graph(path, &g, err);
 	if (r < 0)
 		return r;
 	*ret_embeds = sg_run_embeds(g);
