@@ -36,11 +36,12 @@ static int read_key(struct sg_llm *l, const char *path, struct sg_error *err)
 	if (*path != '/')
 		return sg_error_set(err, SG_EINVALID, NULL,
 			"api_key_file: \"%.200s\" is not an absolute path", path);
-	if (stat(path, &st) == 0 && (st.st_mode & 077))
+	bool there = stat(path, &st) == 0; /* sg_file_read says why not */
+	if (there && (st.st_mode & 077))
 		return sg_error_set(err, SG_EREFUSED, NULL,
 			"api_key_file: %s can be read by others than its owner; chmod 600 it",
 			path);
-	if (stat(path, &st) == 0 && st.st_uid != 0 && st.st_uid != geteuid())
+	if (there && st.st_uid != 0 && st.st_uid != geteuid())
 		return sg_error_set(err, SG_EREFUSED, NULL,
 			"api_key_file: %s belongs to another user than root or the server's", path);
 	int r = sg_file_read(path, SG_LLM_KEY_BYTES, &text, &n, err);
