@@ -10,8 +10,6 @@
 
 #define KNOWN_BYTES 4096 /* of headers that are remembered */
 
-static const char *const door_names[] = {"unix", "loopback", "direct"};
-
 static int refused(
 	struct sg_error *err, int *ret_status, int status, const char *kind, const char *text)
 {
@@ -42,7 +40,7 @@ static bool wants_health(const struct sg_head *h)
 
 static int nobody(struct sg_conn *c, struct sg_principal **ret, struct sg_error *err)
 {
-	*ret = sg_principal_anonymous(door_names[c->door->kind], false);
+	*ret = sg_principal_anonymous(sg_door_names[c->door->kind], false);
 	return *ret ? 0 : sg_error_nomem(err);
 }
 
@@ -54,14 +52,14 @@ static int from_xfcc(
 	struct sg_credentials none = {0};
 	if (!t.data)
 		return sg_grants_resolve(
-			c->server->grants, &none, door_names[c->door->kind], ret, err);
+			c->server->grants, &none, sg_door_names[c->door->kind], ret, err);
 	if (sg_xfcc_parse(t.data, t.len, &x, err) < 0) {
 		struct sg_error why = *err;
 		return sg_error_set(err, SG_EDENIED, "invalid_client_cert", "%s", why.text);
 	}
 	struct sg_credentials cred = {
 		.subject = x.subject, .fingerprint = x.fingerprint, .san = x.san};
-	int r = sg_grants_resolve(c->server->grants, &cred, door_names[c->door->kind], ret, err);
+	int r = sg_grants_resolve(c->server->grants, &cred, sg_door_names[c->door->kind], ret, err);
 	sg_xfcc_finish(&x);
 	return r;
 }
@@ -130,7 +128,7 @@ static int from_headers(
 		.fingerprint = b.data + at[SG_EDGE_FINGERPRINT],
 		.san = b.data + at[SG_EDGE_SAN],
 	};
-	int r = sg_grants_resolve(c->server->grants, &cred, door_names[c->door->kind], ret, err);
+	int r = sg_grants_resolve(c->server->grants, &cred, sg_door_names[c->door->kind], ret, err);
 	if (r == 0 && b.len <= KNOWN_BYTES)
 		known_put(c->server, k, &b, *ret);
 	return r;

@@ -17,6 +17,8 @@
 #define LINGER_BYTES (4U << 20) /* most that a lingering connection may still send */
 #define ACCEPT_BURST 64		/* connections taken in one turn of the loop */
 
+const char *const sg_door_names[SG_DOORS] = {"unix", "loopback", "direct"};
+
 static int64_t ms(int64_t n)
 {
 	return n * 1000;
@@ -83,8 +85,7 @@ static void on_close(void *data)
 static bool identify(struct sg_conn *c)
 {
 	struct sg_server *s = c->server;
-	static const char *const names[] = {"unix", "loopback", "direct"};
-	const char *name = names[c->door->kind];
+	const char *name = sg_door_names[c->door->kind];
 	struct sg_error err;
 	uid_t uid;
 	int r;

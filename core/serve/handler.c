@@ -120,14 +120,13 @@ static void fill(h2o_req_t *req, const struct sg_head *h, struct sg_header heade
 /* Of a request that nobody is known to have sent. */
 static struct sg_identity nobody(const struct sg_conn *c)
 {
-	static const char *const doors[] = {"unix", "loopback", "direct"};
 	return (struct sg_identity){.actor = "nobody",
 		.subject = "",
 		.issuer = "",
 		.serial = "",
 		.fingerprint = c->peer.fingerprint ? c->peer.fingerprint : "",
 		.san = "",
-		.door = doors[c->door->kind]};
+		.door = sg_door_names[c->door->kind]};
 }
 
 static void refuse(struct ticket *t, struct sg_request *r, int status, const struct sg_error *why)

@@ -35,6 +35,7 @@
 #define SG_SERVE_STREAM_BUFFER (1U << 20) /* bytes that a stream keeps at most */
 
 enum sg_door_kind { SG_DOOR_UNIX, SG_DOOR_LOOPBACK, SG_DOOR_DIRECT, SG_DOORS };
+extern const char *const sg_door_names[SG_DOORS];
 
 struct sg_server;
 struct sg_stream;
