@@ -324,14 +324,8 @@ static void wait_over(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
-	if (c->route->success == 202)
-		sg_buf_addf(&b, "{\"run_id\":\"%s\",\"status\":\"%s\"}", v.row.run_id,
-			sg_run_status_name(v.row.status));
-	else
-		sg_put_run(&b, &v);
+	sg_call_reply_run(c, &v);
 	sg_run_view_finish(&v);
-	sg_call_json(c, c->route->success, &b);
 }
 
 void sg_api_tick(struct sg_api *a)

@@ -1,17 +1,6 @@
 /* POST /v1/runs/{id}/cancel, pause, resume: cooperative, at step boundaries. */
 #include "api/internal.h"
 
-static void changed(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
-{
-	struct sg_call *c = ctx;
-	if (err)
-		sg_call_error(c, err);
-	else if (c->route->success == 202)
-		sg_call_reply_handle(c, run->row.run_id, run->row.status);
-	else
-		sg_call_reply_view(c, run);
-}
-
 typedef int (*change_fn)(struct sg_engine *e, const char *run_id, const struct sg_caller *who,
 	sg_run_callback done, void *ctx, struct sg_error *err);
 
@@ -23,7 +12,7 @@ static void change(struct sg_call *c, change_fn fn)
 	if (sg_call_find_run(c, &v) < 0)
 		return;
 	sg_run_view_finish(&v);
-	if (fn(c->api->engine, c->run_id, &who, changed, c, &err) < 0)
+	if (fn(c->api->engine, c->run_id, &who, sg_call_told, c, &err) < 0)
 		sg_call_error(c, &err);
 }
 

@@ -176,8 +176,10 @@ bool sg_call_parse_body(struct sg_call *c);
 int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret);
 /* Does this run exist, and may the caller see it? Its row alone is read. -1: answered. */
 int sg_call_check_run(struct sg_call *c, const char *run_id);
-void sg_call_reply_view(struct sg_call *c, const struct sg_run_view *run);
-void sg_call_reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status);
+/* As the route's success is: the run (200), or its id and status (202). */
+void sg_call_reply_run(struct sg_call *c, const struct sg_run_view *run);
+/* An sg_run_callback: the call is answered so, or with the error. */
+void sg_call_told(void *ctx, const struct sg_run_view *run, const struct sg_error *err);
 
 /* query.c: fills c->query; SG_EINVALID. */
 int sg_query_parse(struct sg_call *c, const char *text, struct sg_error *err);

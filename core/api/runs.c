@@ -9,19 +9,32 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-void sg_call_reply_handle(struct sg_call *c, const char *run_id, enum sg_run_status status)
-{
-	sg_autobuf b = SG_BUF_INIT(512);
-	sg_buf_addf(
-		&b, "{\"run_id\":\"%s\",\"status\":\"%s\"}", run_id, sg_run_status_name(status));
-	sg_call_json(c, 202, &b);
-}
-
-void sg_call_reply_view(struct sg_call *c, const struct sg_run_view *run)
+static void reply_view(struct sg_call *c, const struct sg_run_view *run)
 {
 	sg_autobuf b = SG_BUF_INIT(SG_API_MAX_REPLY);
 	sg_put_run(&b, run);
 	sg_call_json(c, 200, &b);
+}
+
+void sg_call_reply_run(struct sg_call *c, const struct sg_run_view *run)
+{
+	sg_autobuf b = SG_BUF_INIT(512);
+	if (c->route->success != 202) {
+		reply_view(c, run);
+		return;
+	}
+	sg_buf_addf(&b, "{\"run_id\":\"%s\",\"status\":\"%s\"}", run->row.run_id,
+		sg_run_status_name(run->row.status));
+	sg_call_json(c, 202, &b);
+}
+
+void sg_call_told(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
+{
+	struct sg_call *c = ctx;
+	if (err)
+		sg_call_error(c, err);
+	else
+		sg_call_reply_run(c, run);
 }
 
 /* RFC 7240: `Prefer: wait=N`, in seconds. 0 when there is none. */
@@ -54,8 +67,8 @@ static struct sg_caller caller(const struct sg_call *c)
 	return (struct sg_caller){.actor = c->id->actor, .trigger_source = "manual"};
 }
 
-/* The run is durable: answer, or keep waiting for it to settle. */
-static void started(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
+/* The run, or the answer to it, is durable: tell, or keep waiting for the run to settle. */
+static void accepted(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
 {
 	struct sg_call *c = ctx;
 	if (err) {
@@ -64,9 +77,8 @@ static void started(void *ctx, const struct sg_run_view *run, const struct sg_er
 		return;
 	}
 	c->accepted = true;
-	c->status = run->row.status;
 	if (!c->deadline_us)
-		sg_call_reply_handle(c, run->row.run_id, run->row.status);
+		sg_call_reply_run(c, run);
 }
 
 static void settled(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
@@ -75,7 +87,7 @@ static void settled(void *ctx, const struct sg_run_view *run, const struct sg_er
 	if (err)
 		sg_call_error(c, err);
 	else
-		sg_call_reply_view(c, run);
+		reply_view(c, run);
 }
 
 /* The header's key and the body's are the same thing. NULL = none, "" = contradictory. */
@@ -98,7 +110,7 @@ static void reply_again(struct sg_call *c)
 		sg_call_error(c, &err);
 		return;
 	}
-	sg_call_reply_handle(c, v.row.run_id, v.row.status);
+	sg_call_reply_run(c, &v);
 	sg_run_view_finish(&v);
 }
 
@@ -119,7 +131,7 @@ void sg_route_start_run(struct sg_call *c)
 	arm(c);
 	json_t *params = json_object_get(c->body, "params");
 	char run_id[SG_RUN_ID_TEXT];
-	int r = sg_engine_start(c->api->engine, graph_id, params, false, &who, key, started,
+	int r = sg_engine_start(c->api->engine, graph_id, params, false, &who, key, accepted,
 		c->deadline_us ? settled : NULL, c, run_id, &err);
 	if (r < 0) {
 		sg_call_error(c, &err);
@@ -253,15 +265,16 @@ void sg_route_list_runs(struct sg_call *c)
 	sg_call_json(c, 200, &b);
 }
 
-static void not_found(struct sg_call *c)
+static int not_read(struct sg_call *c, const struct sg_error *err)
 {
-	char detail[128];
-	(void)snprintf(detail, sizeof(detail), "run '%s' not found", c->run_id);
-	sg_call_problem(c, 404, detail);
+	if (err->code == SG_ENOTFOUND)
+		sg_call_problem(c, 404, err->text);
+	else
+		sg_call_error(c, err);
+	return -1;
 }
 
-/* The run of the path, if this identity may see it; else the call is answered 404. What one may
- * not see does not exist; the try is recorded. */
+/* What one may not see does not exist; the try is recorded. */
 static int not_visible(struct sg_call *c, const char *run_id)
 {
 	char detail[128];
@@ -273,13 +286,8 @@ static int not_visible(struct sg_call *c, const char *run_id)
 int sg_call_find_run(struct sg_call *c, struct sg_run_view *ret)
 {
 	struct sg_error err;
-	if (sg_engine_get(c->api->engine, c->run_id, ret, &err) < 0) {
-		if (err.code == SG_ENOTFOUND)
-			not_found(c);
-		else
-			sg_call_error(c, &err);
-		return -1;
-	}
+	if (sg_engine_get(c->api->engine, c->run_id, ret, &err) < 0)
+		return not_read(c, &err);
 	if (sg_run_visible(c->id, &ret->row))
 		return 0;
 	sg_run_view_finish(ret);
@@ -290,13 +298,8 @@ int sg_call_check_run(struct sg_call *c, const char *run_id)
 {
 	struct sg_run_view v;
 	struct sg_error err;
-	if (sg_engine_get_row(c->api->engine, run_id, &v, &err) < 0) {
-		if (err.code == SG_ENOTFOUND)
-			sg_call_problem(c, 404, err.text);
-		else
-			sg_call_error(c, &err);
-		return -1;
-	}
+	if (sg_engine_get_row(c->api->engine, run_id, &v, &err) < 0)
+		return not_read(c, &err);
 	bool visible = sg_run_visible(c->id, &v.row);
 	sg_run_view_finish(&v);
 	return visible ? 0 : not_visible(c, run_id);
@@ -307,21 +310,8 @@ void sg_route_get_run(struct sg_call *c)
 	struct sg_run_view v;
 	if (sg_call_find_run(c, &v) < 0)
 		return;
-	sg_call_reply_view(c, &v);
+	sg_call_reply_run(c, &v);
 	sg_run_view_finish(&v);
-}
-
-static void responded(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
-{
-	struct sg_call *c = ctx;
-	if (err) {
-		sg_engine_forget(c->api->engine, c);
-		sg_call_error(c, err);
-		return;
-	}
-	c->accepted = true;
-	if (!c->deadline_us)
-		sg_call_reply_view(c, run);
 }
 
 void sg_route_respond(struct sg_call *c)
@@ -350,7 +340,7 @@ void sg_route_respond(struct sg_call *c)
 	struct sg_caller who = caller(c);
 	arm(c);
 	int r = sg_engine_respond(c->api->engine, c->run_id, json_object_get(c->body, "response"),
-		&who, responded, c->deadline_us ? settled : NULL, c, &err);
+		&who, accepted, c->deadline_us ? settled : NULL, c, &err);
 	if (r < 0)
 		sg_call_error(c, &err);
 }

@@ -50,15 +50,6 @@ static void fired(struct sg_call *c, const char *run_id)
 	sg_call_note_trace(c);
 }
 
-static void accepted(void *ctx, const struct sg_run_view *run, const struct sg_error *err)
-{
-	struct sg_call *c = ctx;
-	if (err)
-		sg_call_error(c, err);
-	else
-		sg_call_reply_handle(c, run->row.run_id, run->row.status);
-}
-
 static void fire_webhook(struct sg_call *c, size_t i, const struct sg_trigger_info *g)
 {
 	struct sg_error err;
@@ -82,7 +73,7 @@ static void fire_webhook(struct sg_call *c, size_t i, const struct sg_trigger_in
 	if (!sg_call_parse_body(c))
 		return;
 	r = sg_triggers_deliver(c->api->triggers, i, stamp, signature, c->body, c->id->actor,
-		accepted, c, run_id, &err);
+		sg_call_told, c, run_id, &err);
 	if (r < 0)
 		sg_call_error(c, &err);
 	else if (r == 1)
@@ -103,7 +94,7 @@ static void fire_manual(struct sg_call *c, size_t i, const struct sg_trigger_inf
 	if (!sg_call_may_run(c, g->graph_id) || !sg_call_parse_body(c))
 		return;
 	int r = sg_triggers_fire(
-		c->api->triggers, i, c->body, c->id->actor, accepted, c, run_id, &err);
+		c->api->triggers, i, c->body, c->id->actor, sg_call_told, c, run_id, &err);
 	if (r < 0)
 		sg_call_error(c, &err);
 	else
