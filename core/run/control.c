@@ -51,11 +51,7 @@ static int idem_stored(struct sg_engine *e, const struct idem *i, struct sg_span
 	if (rc != 0 || ret->len <= 64)
 		return rc;
 	struct sg_span id = SG_SPAN((const char *)ret->data + 64, ret->len - 64);
-	for (size_t k = 0; k < e->retention.n; k++)
-		if (strlen(e->retention.ids[k]) == id.len &&
-			memcmp(e->retention.ids[k], id.data, id.len) == 0)
-			return 1;
-	return sg_txn_get(t, SG_TABLE_RUN, id, &row, err);
+	return sg_retention_takes(e, id) ? 1 : sg_txn_get(t, SG_TABLE_RUN, id, &row, err);
 }
 
 /* 0: new. 1: known, ret_run_id is set. */

@@ -408,7 +408,7 @@ struct sg_engine {
 /* retain.c */
 int64_t sg_retention_next(const struct sg_engine *e); /* monotonic us, -1 = never */
 void sg_retention_fire(struct sg_engine *e);
-bool sg_retention_takes(const struct sg_engine *e, const char *run_id); /* it is being removed */
+bool sg_retention_takes(const struct sg_engine *e, struct sg_span run_id); /* it is being removed */
 int sg_retention_resume(struct sg_engine *e, struct sg_txn *t, struct sg_error *err);
 
 /* engine.c, table.c */

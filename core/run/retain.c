@@ -123,14 +123,6 @@ static void submit(struct sg_engine *e)
 	sg_engine_kick(e);
 }
 
-static bool picked_already(const struct sg_engine *e, const char *run_id)
-{
-	for (size_t i = 0; i < e->retention.n; i++)
-		if (strcmp(e->retention.ids[i], run_id) == 0)
-			return true;
-	return false;
-}
-
 /* One entry of the listing: 1 = it is to go. */
 static int consider(struct sg_engine *e, struct sg_txn *t, const char *run_id, bool over,
 	int64_t cutoff_us, struct sg_error *err)
@@ -250,9 +242,13 @@ void sg_retention_fire(struct sg_engine *e)
 		k->due_us = after + SLICE_US;
 }
 
-bool sg_retention_takes(const struct sg_engine *e, const char *run_id)
+bool sg_retention_takes(const struct sg_engine *e, struct sg_span run_id)
 {
-	return picked_already(e, run_id);
+	for (size_t i = 0; i < e->retention.n; i++)
+		if (strlen(e->retention.ids[i]) == run_id.len &&
+			memcmp(e->retention.ids[i], run_id.data, run_id.len) == 0)
+			return true;
+	return false;
 }
 
 int sg_retention_resume(struct sg_engine *e, struct sg_txn *t, struct sg_error *err)

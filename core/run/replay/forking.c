@@ -378,11 +378,16 @@ static int prepare(struct sg_engine *e, const struct sg_recording *p,
 	return f->actor ? 0 : sg_error_nomem(err);
 }
 
-/* It may have gone on, or have gone, since its record was read. */
-static int refresh(struct sg_recording *p, struct sg_txn *t, struct sg_error *err)
+/* It may have gone on, or have gone, since its record was read; or be going, which only the loop
+ * knows until the writer has done it. */
+static int refresh(
+	struct sg_engine *e, struct sg_recording *p, struct sg_txn *t, struct sg_error *err)
 {
 	struct sg_run_row row = {0};
-	int rc = sg_run_require(t, p->row.run_id, &row, err);
+	int rc =
+		sg_retention_takes(e, SG_SPAN(p->row.run_id, strlen(p->row.run_id)))
+			? sg_error_set(err, SG_ENOTFOUND, NULL, "run '%s' not found", p->row.run_id)
+			: sg_run_require(t, p->row.run_id, &row, err);
 	if (rc < 0)
 		return rc;
 	sg_run_row_finish(&p->row);
@@ -403,7 +408,7 @@ int sg_fork_enter(struct sg_engine *e, struct sg_recording *parent,
 	if (rc == 0)
 		rc = sg_txn_begin(e->store, false, &t, err);
 	if (rc == 0)
-		rc = refresh(p, t, err);
+		rc = refresh(e, p, t, err);
 	if (rc == 0 && (rc = prepare(e, p, what, &f, &g, err)) < 0)
 		sg_fork_finish(&f);
 	if (rc == 0)

@@ -296,6 +296,30 @@ static void a_fork_leaves_its_parent_and_is_identical(void **state)
 	sg_engine_destroy(e);
 }
 
+/* The slice that the writer has: the store still shows such a run. */
+static void a_parent_that_is_being_removed_has_no_forks(void **state)
+{
+	struct sg_engine *e = open_engine(*state, NULL);
+	struct seen s, f = {0};
+	struct sg_error err = {0};
+	struct sg_fork_handle h;
+	char id[SG_RUN_ID_TEXT], fork[SG_RUN_ID_TEXT], hash[65];
+	load(e, *state, "course.yaml", course);
+	run(e, "run:course", "{\"message\":\"hi\"}", &s, id);
+	json_t *m = json("{}");
+	const struct sg_fork_request what = {.mutation = m, .who = anna};
+	memcpy(e->retention.ids[0], id, sizeof(id));
+	e->retention.n = 1;
+	assert_int_equal(sg_engine_fork(e, id, &what, on_run, NULL, &f, &h, &err), 0);
+	until_called(e, &f);
+	assert_int_equal(f.err.code, SG_ENOTFOUND);
+	e->retention.n = 0;
+	fork_run(e, id, 0, "{}", false, &f, fork, hash);
+	assert_int_equal(f.err.code, 0);
+	json_decref(m);
+	sg_engine_destroy(e);
+}
+
 static void mutations_are_checked(void **state)
 {
 	static const char *const bad[] = {"{\"state_override\":{}}", "[]",
@@ -422,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_changed_record_is_named, tmp_setup, tmp_teardown),
 		cmocka_unit_test_setup_teardown(
 			a_fork_leaves_its_parent_and_is_identical, tmp_setup, tmp_teardown),
+		cmocka_unit_test_setup_teardown(
+			a_parent_that_is_being_removed_has_no_forks, tmp_setup, tmp_teardown),
 		cmocka_unit_test(mutations_are_checked),
 		cmocka_unit_test_setup_teardown(
 			the_rules_of_a_step_are_told, tmp_setup, tmp_teardown),
