@@ -105,11 +105,6 @@ static int settle_profile(struct load *l)
 	return 0;
 }
 
-const char *sg_profile_name(enum sg_profile p)
-{
-	return p == SG_PROFILE_CLEARED ? "cleared" : "oss-default";
-}
-
 /* -- one key -------------------------------------------------------------------------------- */
 
 static int from_env(struct load *l, const struct sg_key *k, struct sg_origin *o)

@@ -90,8 +90,6 @@ int sg_config_locate(const struct sg_config *c, const char *pointer, struct sg_e
 
 #define SG_CONFIG_DEFAULT_PATH "/etc/stargraph/stargraph.toml"
 
-const char *sg_profile_name(enum sg_profile p); /* "cleared", "oss-default"; static */
-
 /* A flag given on the command line: its dotted key or CLI name is known to the table. */
 struct sg_config_flag {
 	const char *key;   /* "serve.port", "profile", … */
