@@ -1,10 +1,12 @@
-/* SHA-256 and hex. */
+/* SHA-256, HMAC and hex. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init: see sg_sha256 */
 #include "base/hash.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -105,6 +107,14 @@ int sg_sha256_file(const char *path, char ret_hex[SG_SHA256_HEX], struct sg_erro
 	sg_sha256_destroy(h);
 	sg_hex_encode(d, sizeof(d), ret_hex);
 	return 0;
+}
+
+bool sg_hmac_sha256_is(const void *key, size_t key_len, const void *data, size_t n,
+	const uint8_t mac[SG_SHA256_BYTES])
+{
+	uint8_t want[SG_SHA256_BYTES];
+	return HMAC(EVP_sha256(), key, (int)key_len, data, n, want, NULL) &&
+	       CRYPTO_memcmp(want, mac, sizeof(want)) == 0;
 }
 
 void sg_hex_encode(const uint8_t *data, size_t n, char *ret_hex)

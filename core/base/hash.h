@@ -1,7 +1,8 @@
-/* SHA-256 (FIPS 180-4) and hex, over OpenSSL's EVP. */
+/* SHA-256 (FIPS 180-4), HMAC-SHA256 (RFC 2104) and hex, over OpenSSL. */
 #ifndef SG_BASE_HASH_H
 #define SG_BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,10 @@ void sg_sha256_destroy(struct sg_sha256 *h);					/* NULL is fine */
 
 /* Hash of a whole file, streamed. Errors: SG_ENOTFOUND (no such file), SG_EIO. */
 int sg_sha256_file(const char *path, char ret_hex[SG_SHA256_HEX], struct sg_error *err);
+
+/* Is mac the HMAC-SHA256 of data under key? In constant time. */
+bool sg_hmac_sha256_is(const void *key, size_t key_len, const void *data, size_t n,
+	const uint8_t mac[SG_SHA256_BYTES]);
 
 /* ret_hex holds 2n digits and a NUL. */
 void sg_hex_encode(const uint8_t *data, size_t n, char *ret_hex);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -158,7 +157,7 @@ static bool proves(const struct sg_mac *m, const struct sg_head *h, const struct
 	const struct sg_text parts[] = {c->t, c->nonce, h->method, h->target,
 		h->edge[SG_EDGE_SUBJECT], h->edge[SG_EDGE_ISSUER], h->edge[SG_EDGE_SERIAL],
 		h->edge[SG_EDGE_FINGERPRINT], h->edge[SG_EDGE_SAN], h->edge[SG_EDGE_REFUSED]};
-	uint8_t want[SG_SHA256_BYTES], given[SG_SHA256_BYTES];
+	uint8_t given[SG_SHA256_BYTES];
 	sg_autobuf b = SG_BUF_INIT(MAX_COVERED);
 	sg_buf_adds(&b, "stargraph-edge-v1\n");
 	for (size_t i = 0; i < SG_ARRAY_LEN(parts); i++) {
@@ -166,8 +165,7 @@ static bool proves(const struct sg_mac *m, const struct sg_head *h, const struct
 		sg_buf_addc(&b, '\n');
 	}
 	return !b.failed && sg_hex_decode(c->mac.data, c->mac.len, given, sizeof(given)) == 0 &&
-	       HMAC(EVP_sha256(), m->key, KEY_BYTES, (const uint8_t *)b.data, b.len, want, NULL) &&
-	       CRYPTO_memcmp(want, given, sizeof(want)) == 0;
+	       sg_hmac_sha256_is(m->key, KEY_BYTES, b.data, b.len, given);
 }
 
 int sg_mac_verify(struct sg_mac *m, const struct sg_head *h, int64_t now_s, struct sg_error *err)

@@ -1,7 +1,4 @@
 /* What comes in over HTTP: webhooks with their HMAC, and manual triggers. */
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +17,7 @@ static int deny(struct sg_error *err, const char *kind)
 static bool signed_with(
 	const struct secret *s, const char *text, size_t n, const uint8_t given[SG_SHA256_BYTES])
 {
-	uint8_t want[SG_SHA256_BYTES];
-	return s->n &&
-	       HMAC(EVP_sha256(), s->bytes, (int)s->n, (const uint8_t *)text, n, want, NULL) &&
-	       CRYPTO_memcmp(want, given, sizeof(want)) == 0;
+	return s->n && sg_hmac_sha256_is(s->bytes, s->n, text, n, given);
 }
 
 int sg_triggers_verify(const struct sg_triggers *t, size_t i, const char *timestamp,

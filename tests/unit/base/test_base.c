@@ -68,6 +68,22 @@ static void sha256_matches_fips_vectors(void **state)
 		hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+/* RFC 4231, test case 2. */
+static void hmac_matches_its_vector(void **state)
+{
+	static const char key[] = "Jefe", text[] = "what do ya want for nothing?";
+	uint8_t mac[SG_SHA256_BYTES];
+	(void)state;
+	assert_int_equal(sg_hex_decode("5bdcc146bf60754e6a042426089575c7"
+				       "5a003f089d2739839dec58b964ec3843",
+				 64, mac, sizeof(mac)),
+		0);
+	assert_true(sg_hmac_sha256_is(key, 4, text, sizeof(text) - 1, mac));
+	assert_false(sg_hmac_sha256_is(key, 3, text, sizeof(text) - 1, mac));
+	mac[31] ^= 1;
+	assert_false(sg_hmac_sha256_is(key, 4, text, sizeof(text) - 1, mac));
+}
+
 static void hex_decodes_only_exact_hex(void **state)
 {
 	(void)state;
@@ -107,6 +123,7 @@ int main(void)
 		cmocka_unit_test(buffer_stops_at_its_limit),
 		cmocka_unit_test(json_strings_are_escaped_as_rfc8785_asks),
 		cmocka_unit_test(sha256_matches_fips_vectors),
+		cmocka_unit_test(hmac_matches_its_vector),
 		cmocka_unit_test(hex_decodes_only_exact_hex),
 		cmocka_unit_test(times_are_utc_and_round_trip),
 	};
