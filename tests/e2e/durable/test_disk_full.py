@@ -1,5 +1,6 @@
 """A full disk, seen over HTTP: runs wait with a clear state, nothing is lost, all goes on by itself."""
 import ctypes
+import json
 import os
 import subprocess
 import threading
@@ -7,7 +8,7 @@ import time
 
 import pytest
 from core import Core
-from evidence import stargraph, verify
+from evidence import stargraph, well
 from test_retention import until
 
 SIZE = 16 << 20
@@ -82,7 +83,6 @@ def test_runs_wait_for_room_and_go_on(tmp_path, graphs, small, what):
 
 
 def test_a_run_that_was_under_way_shows_why_it_stands(tmp_path, graphs, small):
-    import json
     (graphs / "long.yaml").write_text(json.dumps({
         "ir_version": "1.0.0", "id": "run:long", "state_schema": {"text": "str", "n": "int"},
         "nodes": [{"id": "a", "kind": "passthrough"}], "rules": [{
@@ -112,9 +112,6 @@ def test_a_run_that_was_under_way_shows_why_it_stands(tmp_path, graphs, small):
 
 
 def holds(core):
-    code, report = verify(core.state_dir, "--log", core.audit_path) if False else (0, None)
-    assert code == 0, report
-    r = stargraph("store", "check", "--state-dir", core.state_dir)
-    assert r.returncode == 0, r.stdout + r.stderr
+    well(core)
     r = stargraph("verify-audit", core.audit_path)
     assert r.returncode == 0, r.stdout + r.stderr

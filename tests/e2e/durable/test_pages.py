@@ -7,7 +7,7 @@ import threading
 import time
 
 from core import Core, binary
-from evidence import stargraph, verify
+from evidence import well
 from test_retention import set_keep, total, until
 
 TEXT = os.urandom(3000).hex()  # 6 KB that do not compress
@@ -31,13 +31,6 @@ def length(core):
 
 def metric(core, name):
     return int(re.search(rf"^{name} (\d+)$", core.get("/metrics").text, re.M)[1])
-
-
-def well(core):
-    code, report = verify(core.state_dir)
-    assert code == 0, report
-    r = stargraph("store", "check", "--state-dir", core.state_dir)
-    assert r.returncode == 0, r.stdout + r.stderr
 
 
 def test_a_dead_reader_is_cleared_and_its_pages_are_used_again(tmp_path, graphs):

@@ -5,7 +5,7 @@ import threading
 import time
 
 from core import Core, binary
-from evidence import stargraph, verify
+from evidence import well
 
 
 FORKS = {"forks_per_minute": 60000}
@@ -51,13 +51,6 @@ def entries(core, table):
     r = subprocess.run(["mdb_stat", "-n", "-s", table, core.state_dir / "store.mdb"], text=True,
                        capture_output=True, check=True)
     return int(r.stdout.rsplit("Entries:", 1)[1])
-
-
-def well(core):
-    code, report = verify(core.state_dir)
-    assert code == 0, report
-    r = stargraph("store", "check", "--state-dir", core.state_dir)
-    assert r.returncode == 0, r.stdout + r.stderr
 
 
 def removals(core):

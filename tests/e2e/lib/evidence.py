@@ -48,6 +48,14 @@ def verify(state_dir, *args):
     return r.returncode, (json.loads(r.stdout) if r.stdout else r.stderr)
 
 
+def well(core):
+    """The log holds against the store, and no record of the store is damaged."""
+    code, report = verify(core.state_dir, core.audit_path)
+    assert code == 0, report
+    r = stargraph("store", "check", "--state-dir", core.state_dir)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
 def new_key(path):
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(path)], check=True,
                    capture_output=True)
