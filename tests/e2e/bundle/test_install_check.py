@@ -3,14 +3,16 @@ else is named before anything is changed. The two packages in them are empty one
 import hashlib
 import os
 import pathlib
-import pty
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(TOP / "tests/e2e/lib"))
+from terminal import on_terminal  # noqa: E402
 
 
 def gpg(home, *args):
@@ -138,20 +140,7 @@ def test_progress_is_drawn_on_a_terminal(bundle, keys):
     for i in range(40):
         (bundle / f"file{i}").write_text(str(i))
     sign(bundle, keys["release"])
-    main, side = pty.openpty()
-    p = subprocess.Popen([bundle / "install", "--check", "--key", keys["release"] / "public.gpg"], stderr=side)
-    os.close(side)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(main, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-    os.close(main)
-    assert p.wait() == 0
+    seen = on_terminal([bundle / "install", "--check", "--key", keys["release"] / "public.gpg"], "stderr")
     assert b"verifying [####" in seen and b" 50%" in seen
 
 

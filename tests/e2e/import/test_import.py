@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import pathlib
-import pty
 import random
 import shutil
 import sqlite3
@@ -17,6 +16,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 from core import SANITIZER_WORDS, Core, binary  # noqa: E402
+from terminal import on_terminal  # noqa: E402
 
 FIXTURES = HERE / "fixtures"
 PIPELINE = "2c30ba7602ed50d99b07949a97e610a41c795fec563318587ea4ca574014b81b"
@@ -265,20 +265,7 @@ def test_killed_anywhere_and_taken_up_again(store, tmp_path):
 def test_progress_is_drawn_on_a_terminal(store, tmp_path):
     source = store("run")
     big(source, 4000)
-    main, side = pty.openpty()
-    p = subprocess.Popen([binary(), "import", "--state-dir", tmp_path / "state", source], stderr=side, stdout=subprocess.DEVNULL)
-    os.close(side)
-    seen = b""
-    while True:
-        try:
-            chunk = os.read(main, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-    os.close(main)
-    assert p.wait() == 0
+    seen = on_terminal([binary(), "import", "--state-dir", tmp_path / "state", source], "stderr", stdout=subprocess.DEVNULL)
     assert b"importing [" in seen and b"steps/s" in seen
 
 

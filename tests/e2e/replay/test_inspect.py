@@ -1,16 +1,14 @@
 """`stargraph inspect` and `compile --draw`: the timeline, one step, two steps, and drawings in which nothing lies on
 anything else."""
 import json
-import os
-import pty
 import random
-import subprocess
 import xml.etree.ElementTree as ET
 
 import jsonpatch
 import pytest
 from core import binary
 from evidence import stargraph
+from terminal import on_terminal
 
 GRAPH = """ir_version: "1.0.0"
 id: "run:loop"
@@ -59,21 +57,6 @@ def inspect(site, *args, code=0):
     return r.stdout
 
 
-def on_a_terminal(*args):
-    master, slave = pty.openpty()
-    p = subprocess.Popen([str(binary()), *map(str, args)], stdout=slave, stdin=slave)
-    os.close(slave)
-    out = b""
-    try:
-        while chunk := os.read(master, 65536):
-            out += chunk
-    except OSError:
-        pass
-    os.close(master)
-    assert p.wait() == 0, out
-    return out.decode().replace("\r\n", "\n")
-
-
 def test_the_timeline_and_one_step(site):
     done = run(site, message="hi")
     lines = inspect(site, done["run_id"]).splitlines()
@@ -86,7 +69,7 @@ def test_the_timeline_and_one_step(site):
     assert len(at) == 1, "the columns are not in line"
     step = inspect(site, done["run_id"], "--step", 1)
     assert json.loads(step)["n"] == 2
-    table = on_a_terminal("inspect", done["run_id"], "--step", 1, "--state-dir", site / "state")
+    table = on_terminal([binary(), "inspect", done["run_id"], "--step", 1, "--state-dir", site / "state"], "stdin", "stdout").decode()
     assert "FIELD" in table and "message  \"hi\"" in table and "(node-id (id count))" in table, table
     full = json.loads(inspect(site, done["run_id"], "--step", 1, "--json"))
     assert len(full) == 13 and full["state"]["n"] == 2

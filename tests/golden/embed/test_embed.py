@@ -4,17 +4,19 @@ import array
 import json
 import os
 import pathlib
-import pty
 import random
 import shutil
 import signal
 import subprocess
-import termios
+import sys
 import time
 
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(TOP / "tests/e2e/lib"))
+from terminal import on_terminal  # noqa: E402
+
 STARGRAPH = TOP / os.environ.get("SG_BUILD", "build") / "core/stargraph"
 MODEL = os.environ["SG_MODEL_DIR"]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -171,26 +173,8 @@ def test_killed_and_resumed_gives_the_same_bytes(texts, output, tmp_path):
 def test_a_terminal_sees_a_bar_and_a_pipe_none(texts, tmp_path):
     given = tmp_path / "in.jsonl"
     given.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts * 8))
-    master, slave = pty.openpty()
-    try:
-        settings = termios.tcgetattr(slave)
-        settings[1] &= ~termios.OPOST
-        termios.tcsetattr(slave, termios.TCSANOW, settings)
-        p = subprocess.Popen([STARGRAPH, "embed", "--model", MODEL, "--input", given],
-                             stdout=subprocess.DEVNULL, stderr=slave)
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                part = os.read(master, 4096)
-            except OSError:  # the other side is closed
-                break
-            if not part:
-                break
-            shown += part
-        assert p.wait() == 0
-    finally:
-        os.close(master)
+    shown = on_terminal([STARGRAPH, "embed", "--model", MODEL, "--input", given], "stderr",
+                        stdout=subprocess.DEVNULL)
     frames = shown.split(b"\r")[1:]
     assert len(frames) >= 3 and all(f.startswith(b"embed [") for f in frames)
     percents = [int(f.split(b"]")[1].split(b"%")[0]) for f in frames]
