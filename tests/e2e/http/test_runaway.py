@@ -3,31 +3,16 @@
 While such runs follow each other without a pause, another client asks for its health page and makes
 short runs. How long they wait is tests/bench/runaway's to say."""
 import statistics
-import subprocess
 import threading
 import time
 
 import pytest
-from core import Core, binary
-from runaway import GRAPHS, NAMES, PACK, params
+from runaway import NAMES, params, site
+
 
 @pytest.fixture(scope="module")
 def core(tmp_path_factory):
-    d = tmp_path_factory.mktemp("runaway")
-    (d / "graphs").mkdir()
-    for name, text in GRAPHS.items():
-        (d / "graphs" / f"{name}.yaml").write_text(text)
-    pack = d / "packs" / "endless"
-    pack.mkdir(parents=True)
-    (pack / "manifest.yaml").write_text('id: endless\nversion: "1.0"\n')
-    (pack / "rules.clp").write_text(PACK)
-    subprocess.run([binary(), "pack", "keygen", "--out", d, "--key-id", "k"], check=True, capture_output=True)
-    subprocess.run([binary(), "pack", "sign", pack, "--key", d / "k.key.pem", "--key-id", "k"], check=True,
-                   capture_output=True)
-    c = Core(d / "core", graphs=[d / "graphs"])
-    with open(c.config, "a") as f:
-        f.write(f'\n[packs]\ndirectories = ["{d / "packs"}"]\n')
-    with c:
+    with site(tmp_path_factory.mktemp("runaway")) as c:
         yield c
 
 

@@ -1,4 +1,8 @@
 """Graphs that run away, each in its own manner, and one that does not: for tests and the bench."""
+import subprocess
+
+from core import Core, binary
+
 HEAD = 'ir_version: "1.0.0"\n'
 MARKS = 300
 
@@ -48,3 +52,21 @@ NAMES = {"loop": {"step-limit"}, "join": {"rule-timeout"}, "explode": {"rule-exp
 
 def params(graph):
     return {"big": "v" * 50000} if graph == "join" else {}
+
+
+def site(directory):
+    """A core with all of them and the pack of one, not started yet."""
+    (directory / "graphs").mkdir()
+    for name, text in GRAPHS.items():
+        (directory / "graphs" / f"{name}.yaml").write_text(text)
+    pack = directory / "packs" / "endless"
+    pack.mkdir(parents=True)
+    (pack / "manifest.yaml").write_text('id: endless\nversion: "1.0"\n')
+    (pack / "rules.clp").write_text(PACK)
+    for args in (["keygen", "--out", directory, "--key-id", "k"],
+                 ["sign", pack, "--key", directory / "k.key.pem", "--key-id", "k"]):
+        subprocess.run([binary(), "pack", *args], check=True, capture_output=True)
+    core = Core(directory / "core", graphs=[directory / "graphs"])
+    with open(core.config, "a") as f:
+        f.write(f'\n[packs]\ndirectories = ["{directory / "packs"}"]\n')
+    return core
