@@ -19,7 +19,7 @@ __all__ = ["ROOT", "Core", "Table", "Raw", "Nginx", "Original", "bench_engine", 
            "graphs", "langgraph", "rss_anon_kb", "script", "text", "wrk"]
 RECORD = b"x" * 1024  # about one audit line and its checkpoint
 BATCH = 1000          # clients while a store is filled: large commits, little waiting for the disk
-graphs = HERE / "graphs"
+graphs = [HERE / "document.yaml", ROOT / "tests/e2e/http/graphs/five.yaml"]
 
 
 class Table:
