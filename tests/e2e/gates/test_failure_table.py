@@ -8,20 +8,18 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
 
 from conftest import BUILD, openssl
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+from core import free_port  # noqa: E402
+
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs/operating/failures.md"
 MODEL = pathlib.Path(os.environ["SG_MODEL_DIR"])
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Started:

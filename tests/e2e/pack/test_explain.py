@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from test_own_packs import NAMES, PACKS, REASON, Graph, signed  # noqa: F401  (signed is a fixture)
+from test_own_packs import REASON, Graph, signed  # noqa: F401  (signed is a fixture)
 
 SIX = {"origin", "source", "run_id", "step", "confidence", "timestamp"}
 

@@ -1,15 +1,13 @@
 """Packs under `serve`: what stops a start, and what a reload does, under both profiles."""
-import base64
-import hashlib
 import json
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from test_pack import pack
+from test_signatures import b64, sign, token
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from core import ALL_CAPABILITIES, Core, Grant, Who  # noqa: E402
@@ -122,18 +120,8 @@ def forbidden(h):
 
 def sign_by_hand(h):
     """What `pack sign` refuses to sign."""
-    tree = hashlib.sha256()
-    for name in "manifest.yaml", "rules.clp":
-        data = (h.demo / name).read_bytes()
-        tree.update(name.encode() + b"\0" + len(data).to_bytes(8, "big") + data)
-    parts = ({"alg": "EdDSA", "kid": "ops", "typ": "JWT"},
-             {"alg": "SHA-256", "iat": 1700000000, "key_id": "ops", "tree_hash": tree.hexdigest()})
-    text = b".".join(base64.urlsafe_b64encode(json.dumps(p, separators=(",", ":")).encode()).rstrip(b"=")
-                     for p in parts)
-    (h.dir / "text").write_bytes(text)
-    signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", h.dir / "ops.key.pem", "-in",
-                                h.dir / "text"], check=True, capture_output=True).stdout
-    (h.demo / "manifest.jwt").write_bytes(text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"="))
+    text = token(h.demo)
+    (h.demo / "manifest.jwt").write_bytes(text + b"." + b64(sign(h.demo, text, h.dir / "ops.key.pem")))
 
 
 def other_needs(h):

@@ -23,9 +23,10 @@ def tree_hash(d):
 
 
 def sign(d, text, key=None, raw=True):
-    (d.parent / "text").write_bytes(text)
+    key = key or d.parent / "ops.key.pem"
+    (key.parent / "text").write_bytes(text)
     return subprocess.run(["openssl", "pkeyutl", "-sign", *(["-rawin"] if raw else ["-rawin", "-digest", "sha256"]),
-                           "-inkey", key or d.parent / "ops.key.pem", "-in", d.parent / "text"], check=True,
+                           "-inkey", key, "-in", key.parent / "text"], check=True,
                           capture_output=True).stdout
 
 

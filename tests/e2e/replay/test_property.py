@@ -58,9 +58,8 @@ class Maker:
         names = [n["id"] for n in nodes[:-1]]
         graph = {"ir_version": "1.0.0", "id": name, "state_schema": FIELDS, "nodes": nodes,
                  "rules": [self.rule(i, names) for i in range(r.randint(0, 6))]
-                 + [{"id": "keep", "when": "(node-id (id none)) (mark (of ?x))", "then": [
+                 + [{"id": "keep", "when": f'(node-id (id {names[0]})) (message (value "never"))', "then": [
                      {"kind": "assert", "fact": "mark", "slots": '{"of": "a"}'}]}]}
-        graph["rules"][-1]["when"] = f"(node-id (id {names[0]})) (message (value \"never\"))"
         plain = [n["id"] for n in nodes if n["kind"] in ("passthrough", "echo")]
         if len(plain) > 2 and r.random() < .3:
             first = names.index(plain[0])
