@@ -2,6 +2,7 @@
 import json
 import re
 import threading
+import time
 
 import pytest
 from conftest import ALICE
@@ -136,6 +137,14 @@ def test_a_large_head_is_431(oss):
     assert b"65536 bytes" in answer and b"connection: close" in answer.lower()
 
 
+def read(core, path, most=60):
+    """A read is recorded too: while accepted runs are on their way, the queue may have no room for it."""
+    end = time.monotonic() + most
+    while (r := core.get(path, timeout=30)).status == 503 and time.monotonic() < end:
+        time.sleep(0.05)
+    return r.json()
+
+
 def test_a_full_queue_says_when_to_try_again_and_loses_nothing(tmp_path, graphs):
     accepted, refused = [], []
 
@@ -157,9 +166,9 @@ def test_a_full_queue_says_when_to_try_again_and_loses_nothing(tmp_path, graphs)
             assert r.status == 503 and r.headers["Retry-After"] == "1", r
             assert re.search("wait for the disk|could not be recorded", r.json()["detail"])
         for r in accepted:
-            run = core.get("/v1/runs/" + r.json()["run_id"], timeout=30).json()
+            run = read(core, "/v1/runs/" + r.json()["run_id"])
             assert run["status"] in ("running", "done"), run
-        assert core.get("/v1/runs?limit=1").json()["total"] == len(accepted)
+        assert read(core, "/v1/runs?limit=1")["total"] == len(accepted)
 
 
 def test_deep_pages(oss):

@@ -338,7 +338,7 @@ def test_who_takes_nothing_is_let_go(tmp_path, graphs):
     with Core(tmp_path / "core", graphs=[graphs], limits={"steps": 40000}) as core:
         run_id = core.post("/v1/runs", {"graph_id": "run:long"}).json()["run_id"]
         ws = WebSocket(core, f"/v1/runs/{run_id}/stream")
-        wait_for(lambda: status_of(core, run_id) == "failed", "the run does not end", 60)
+        wait_for(lambda: status_of(core, run_id) == "failed", "the run does not end", 240)
         port = ws.sock.getsockname()[1]
         held = ["ss", "-Htn", "state", "established", f"dport = :{port}"]
         wait_for(lambda: not subprocess.run(held, capture_output=True, check=True).stdout,
