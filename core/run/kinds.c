@@ -1,6 +1,7 @@
 /* The table of node kinds, and what several of them need. */
 #include "run/kinds.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -117,4 +118,23 @@ const struct sg_field *sg_kind_need_field(
 		return NULL;
 	}
 	return f;
+}
+
+int sg_kind_make(const struct sg_kind_load *l, size_t size,
+	int (*fill)(const struct sg_kind_load *l, void *data, struct sg_error *err),
+	void (*release)(void *data), void **ret_data, struct sg_error *err)
+{
+	struct sg_error here = {0};
+	void *data = calloc(1, size);
+	if (!data)
+		return sg_error_nomem(err);
+	int r = fill(l, data, &here);
+	if (r < 0) {
+		release(data);
+		if (err)
+			*err = here;
+		return r;
+	}
+	*ret_data = data;
+	return 0;
 }

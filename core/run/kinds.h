@@ -158,5 +158,10 @@ const struct sg_field *sg_kind_need_field(const struct sg_kind_load *l, const ch
 int sg_kind_unknown_field(
 	const struct sg_graph *g, const char *key, const char *name, struct sg_error *err);
 #define SG_TYPE_BIT(t) (1U << (unsigned)(t))
+/* A prepare that makes data: size bytes, all zero, that fill fills in; release takes them back
+ * where it fails. fill's err is never NULL. */
+int sg_kind_make(const struct sg_kind_load *l, size_t size,
+	int (*fill)(const struct sg_kind_load *l, void *data, struct sg_error *err),
+	void (*release)(void *data), void **ret_data, struct sg_error *err);
 
 #endif

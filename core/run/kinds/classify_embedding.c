@@ -85,8 +85,9 @@ static int embed_examples(struct classifier *c, const struct sg_kind_load *l,
 	return r;
 }
 
-static int fill(struct classifier *c, const struct sg_kind_load *l, struct sg_error *err)
+static int fill(const struct sg_kind_load *l, void *data, struct sg_error *err)
 {
+	struct classifier *c = data;
 	const json_t *config = l->node->config, *examples = json_object_get(config, "examples");
 	const json_t *k = json_object_get(config, "k");
 	const struct sg_field *input =
@@ -115,19 +116,7 @@ static int fill(struct classifier *c, const struct sg_kind_load *l, struct sg_er
 
 static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_error *err)
 {
-	struct classifier *c = calloc(1, sizeof(*c));
-	struct sg_error here = {0};
-	if (!c)
-		return sg_error_nomem(err);
-	int r = fill(c, l, &here);
-	if (r < 0) {
-		release(c);
-		if (err)
-			*err = here;
-		return r;
-	}
-	*ret_data = c;
-	return 0;
+	return sg_kind_make(l, sizeof(struct classifier), fill, release, ret_data, err);
 }
 
 static int descending(const void *a, const void *b)

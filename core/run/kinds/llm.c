@@ -81,8 +81,9 @@ static int check_schema(const struct sg_kind_load *l, struct sg_error *err)
 	return 0;
 }
 
-static int fill(const struct sg_kind_load *l, struct data *d, struct sg_error *err)
+static int fill(const struct sg_kind_load *l, void *data, struct sg_error *err)
 {
+	struct data *d = data;
 	const json_t *config = l->node->config;
 	if (!json_object_get(config, "out") == !json_object_get(config, "outputs"))
 		return sg_error_set(
@@ -102,16 +103,7 @@ static int fill(const struct sg_kind_load *l, struct data *d, struct sg_error *e
 
 static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_error *err)
 {
-	struct data *d = calloc(1, sizeof(*d));
-	if (!d)
-		return sg_error_nomem(err);
-	int r = fill(l, d, err);
-	if (r < 0) {
-		release(d);
-		return r;
-	}
-	*ret_data = d;
-	return 0;
+	return sg_kind_make(l, sizeof(struct data), fill, release, ret_data, err);
 }
 
 static int execute(struct sg_exec *x, struct sg_error *err)

@@ -22,6 +22,7 @@ struct output {
 };
 
 struct preset {
+	const char *kind;
 	const char *input; /* the field that is read, unless config.input says another */
 	const char *instructions;
 	const char *schema; /* what the answer must fit; NULL = made from the configuration */
@@ -33,33 +34,31 @@ struct preset {
 /* A model may write a number as a text. */
 #define NUMBER "{\"type\":[\"number\",\"string\"]}"
 
-enum { REASON, SUMMARIZE, CLASSIFY, EXTRACT, JUDGE, PLAN };
-
 static const struct preset presets[] = {
-	[REASON] = {"question",
+	{"reason", "question",
 		"Answer the question. Work it out step by step in \"analysis\" first, then give "
 		"the "
 		"answer: precise, complete, and without anything made up.",
 		OBJECT("\"analysis\",\"answer\"",
 			"\"analysis\":{\"type\":\"string\"},\"answer\":{\"type\":\"string\"}"),
 		{{"answer", "answer", TEXT, false}, {"rationale", "analysis", TEXT, true}}},
-	[SUMMARIZE] = {"text",
+	{"summarize", "text",
 		"Summarize the text, briefly and faithfully. Keep the important facts and numbers; "
 		"add nothing that it does not say.",
 		OBJECT("\"summary\"", "\"summary\":{\"type\":\"string\"}"),
 		{{"summary", "summary", TEXT, false}}},
-	[CLASSIFY] = {"text",
+	{"classify", "text",
 		"Decide which one of the labels fits the text. Give the label as it is written, "
 		"and "
 		"your confidence from 0 to 1. The labels are: ",
 		OBJECT("\"confidence\",\"label\"",
 			"\"confidence\":" NUMBER ",\"label\":{\"type\":\"string\"}"),
 		{{"verdict", "label", TEXT, false}, {"confidence", "confidence", SCORE, true}}},
-	[EXTRACT] = {"text",
+	{"extract", "text",
 		"Take the fields out of the text. Their values are what the text says, in its own "
 		"words; do not infer or invent any.",
 		NULL, {{0}}},
-	[JUDGE] = {"content",
+	{"judge", "content",
 		"Judge whether the content meets the rubric. Give your rationale first, then a "
 		"score "
 		"from 0 to 1 and the verdict: \"pass\" or \"fail\". The rubric is:\n",
@@ -68,7 +67,7 @@ static const struct preset presets[] = {
 			",\"verdict\":{\"type\":\"string\"}"),
 		{{"verdict", "verdict", TEXT, false}, {"score", "score", SCORE, true},
 			{"rationale", "rationale", TEXT, true}}},
-	[PLAN] = {"goal",
+	{"plan", "goal",
 		"Break the goal into a short list of tasks in the order in which they are to be "
 		"done. Each is concrete, small enough for one step, and can be checked by itself.",
 		OBJECT("\"tasks\"",
@@ -96,12 +95,10 @@ static void release(void *arg)
 
 static const struct preset *preset_of(const char *kind)
 {
-	static const char *const names[] = {
-		"reason", "summarize", "classify", "extract", "judge", "plan"};
-	size_t i = 0;
-	while (strcmp(names[i], kind) != 0) /* one of them: the table of kinds names no other */
-		i++;
-	return &presets[i];
+	const struct preset *p = presets;
+	while (strcmp(p->kind, kind) != 0) /* one of them: the table of kinds names no other */
+		p++;
+	return p;
 }
 
 /* ---- when the graph is loaded ---- */
@@ -248,8 +245,10 @@ static int check_input(const struct sg_kind_load *l, const struct preset *p, str
 		       : sg_kind_unknown_field(l->graph, "input", name, err);
 }
 
-static int fill(const struct sg_kind_load *l, struct data *d, struct sg_error *err)
+static int fill(const struct sg_kind_load *l, void *data, struct sg_error *err)
 {
+	struct data *d = data;
+	d->preset = preset_of(l->node->kind);
 	int r = check_input(l, d->preset, err);
 	for (size_t i = 0; r == 0 && d->preset->outputs[i].field; i++)
 		r = check_output(l, d, i, err);
@@ -262,17 +261,7 @@ static int fill(const struct sg_kind_load *l, struct data *d, struct sg_error *e
 
 static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_error *err)
 {
-	struct data *d = calloc(1, sizeof(*d));
-	if (!d)
-		return sg_error_nomem(err);
-	d->preset = preset_of(l->node->kind);
-	int r = fill(l, d, err);
-	if (r < 0) {
-		release(d);
-		return r;
-	}
-	*ret_data = d;
-	return 0;
+	return sg_kind_make(l, sizeof(struct data), fill, release, ret_data, err);
 }
 
 /* ---- a run ---- */

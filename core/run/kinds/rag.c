@@ -44,8 +44,9 @@ static int check_field(const struct sg_kind_load *l, const char *name, enum sg_f
 		f ? "whose type does not fit" : "which the graph does not have");
 }
 
-static int check(const struct sg_kind_load *l, struct data *d, struct sg_error *err)
+static int fill(const struct sg_kind_load *l, void *data, struct sg_error *err)
 {
+	struct data *d = data;
 	const char *hits = json_string_value(json_object_get(l->node->config, "hits"));
 	const char *query = json_string_value(json_object_get(l->node->config, "query"));
 	d->query = query ? query : "query";
@@ -65,16 +66,7 @@ static int check(const struct sg_kind_load *l, struct data *d, struct sg_error *
 
 static int prepare(const struct sg_kind_load *l, void **ret_data, struct sg_error *err)
 {
-	struct data *d = calloc(1, sizeof(*d));
-	if (!d)
-		return sg_error_nomem(err);
-	int r = check(l, d, err);
-	if (r < 0) {
-		release(d);
-		return r;
-	}
-	*ret_data = d;
-	return 0;
+	return sg_kind_make(l, sizeof(struct data), fill, release, ret_data, err);
 }
 
 /* ---- the question ---- */
