@@ -26,16 +26,6 @@ void sg_chat_finish(struct sg_chat *c)
 
 /* ---- the endpoint ---- */
 
-bool sg_kind_asks(const char *kind)
-{
-	static const char *const names[] = {
-		"llm", "rag", "reason", "summarize", "classify", "extract", "judge", "plan"};
-	for (size_t i = 0; i < SG_ARRAY_LEN(names); i++)
-		if (strcmp(kind, names[i]) == 0)
-			return true;
-	return false;
-}
-
 static int none_declared(const struct sg_node *n, struct sg_error *err)
 {
 	return sg_error_set(err, SG_EINVALID, NULL,

@@ -31,8 +31,6 @@ struct sg_chat {
 };
 void sg_chat_finish(struct sg_chat *c);
 
-/* Do nodes of this kind ask a model? */
-bool sg_kind_asks(const char *kind);
 /* The endpoint of a node: config.endpoint, else the one that the graph's `lm` means, else the only
  * one there is. SG_EINVALID says what is there instead. */
 int sg_chat_endpoint(const struct sg_llms *llms, const struct sg_graph *g, const struct sg_node *n,

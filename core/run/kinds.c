@@ -7,7 +7,6 @@
 #include "base/cleanup.h"
 #include "base/suggest.h"
 #include "run/run.h"
-#include "run/store_nodes.h"
 
 /* Sorted by name. */
 static const struct sg_node_kind *const kinds[] = {
@@ -53,18 +52,13 @@ const struct sg_node_kind *sg_kind_find(const char *name)
 	return NULL;
 }
 
-bool sg_kind_searches(const char *kind)
-{
-	return strcmp(kind, "retrieval") == 0 || strcmp(kind, "rag") == 0;
-}
-
 /* Of a store that the graph lists with a provider other than those that need no model. */
 static bool retrieves_by_vector(const struct sg_graph *g, const struct sg_node *n)
 {
 	const json_t *names = json_object_get(n->config, "stores"), *name, *one;
 	size_t i, k;
 	const char *mode = json_string_value(json_object_get(n->config, "mode"));
-	if (!sg_kind_searches(n->kind) || (mode && strcmp(mode, "text") == 0))
+	if (mode && strcmp(mode, "text") == 0)
 		return false;
 	json_array_foreach (names, i, name)
 		json_array_foreach (json_object_get(g->document, "stores"), k, one) {
@@ -80,7 +74,7 @@ bool sg_run_embeds(const struct sg_graph *g)
 {
 	for (size_t i = 0; i < g->n_nodes; i++) {
 		const struct sg_node_kind *k = sg_kind_find(g->nodes[i].kind);
-		if ((k && k->embeds) || retrieves_by_vector(g, &g->nodes[i]))
+		if (k && (k->embeds || (k->searches && retrieves_by_vector(g, &g->nodes[i]))))
 			return true;
 		if (g->nodes[i].subgraph && sg_run_embeds(g->nodes[i].subgraph))
 			return true;

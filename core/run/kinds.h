@@ -98,6 +98,12 @@ struct sg_node_kind {
 	bool announces; /* its first execute puts a record of the call, SG_EXEC_LATER */
 	bool embeds;	/* needs the embedding model */
 	bool outside;	/* has effects outside: executed only once all before it is durable */
+	bool asks;	/* a language model (chat.h) */
+	bool searches;	/* the stores of config.stores (sg_exec_gather) */
+	/* The capability db.<store>:<verb>, of each store that config[key] names. */
+	struct sg_kind_need {
+		const char *key, *verb;
+	} needs[2];
 };
 
 extern const struct sg_node_kind sg_kind_echo, sg_kind_halt, sg_kind_passthrough, sg_kind_template,

@@ -186,18 +186,35 @@ int sg_exec_write(struct sg_exec *x, json_t *object,
 
 /* ---- capabilities ---- */
 
-static int add_need(json_t *needs, const json_t *store, const char *what, struct sg_error *err)
+static int add_once(json_t *needs, const char *text, struct sg_error *err)
 {
-	char text[96];
 	size_t i;
 	const json_t *one;
-	if (!json_is_string(store))
-		return 0;
-	(void)snprintf(text, sizeof(text), "db.%s:%s", json_string_value(store), what);
 	json_array_foreach (needs, i, one)
 		if (strcmp(json_string_value(one), text) == 0)
 			return 0;
 	return json_array_append_new(needs, json_string(text)) < 0 ? sg_error_nomem(err) : 0;
+}
+
+static int add_store(json_t *needs, const json_t *store, const char *verb, struct sg_error *err)
+{
+	char text[96];
+	if (!json_is_string(store))
+		return 0;
+	(void)snprintf(text, sizeof(text), "db.%s:%s", json_string_value(store), verb);
+	return add_once(needs, text, err);
+}
+
+/* One store, or a list of them. */
+static int add_stores(json_t *needs, const json_t *named, const char *verb, struct sg_error *err)
+{
+	int r = json_is_array(named) ? 0 : add_store(needs, named, verb, err);
+	size_t i;
+	const json_t *one;
+	json_array_foreach (named, i, one)
+		if (r == 0)
+			r = add_store(needs, one, verb, err);
+	return r;
 }
 
 static int add_llm(const struct sg_llms *llms, const struct sg_graph *g, const struct sg_node *n,
@@ -205,15 +222,10 @@ static int add_llm(const struct sg_llms *llms, const struct sg_graph *g, const s
 {
 	char text[96];
 	const struct sg_llm *llm = NULL;
-	size_t i;
-	const json_t *one;
-	if (!sg_kind_asks(n->kind) || sg_chat_endpoint(llms, g, n, &llm, NULL) < 0)
+	if (sg_chat_endpoint(llms, g, n, &llm, NULL) < 0)
 		return 0; /* it was not loaded then */
 	(void)snprintf(text, sizeof(text), "llm.%s", llm->name);
-	json_array_foreach (needs, i, one)
-		if (strcmp(json_string_value(one), text) == 0)
-			return 0;
-	return json_array_append_new(needs, json_string(text)) < 0 ? sg_error_nomem(err) : 0;
+	return add_once(needs, text, err);
 }
 
 static int add_permissions(const struct sg_tool *t, json_t *needs, struct sg_error *err)
@@ -227,30 +239,21 @@ static int add_permissions(const struct sg_tool *t, json_t *needs, struct sg_err
 static int collect_needs(
 	const struct sg_engine *e, const struct sg_graph *g, json_t *needs, struct sg_error *err)
 {
-	static const struct {
-		const char *kind, *key, *what;
-	} rows[] = {{"remember", "store", "write"}, {"recall", "store", "read"},
-		{"facts", "store", "read"}, {"assert_facts", "store", "write"},
-		{"assert_facts", "memory", "write"}};
 	int r = 0;
-	size_t i;
-	const json_t *one;
 	for (size_t n = 0; r == 0 && n < g->n_nodes; n++) {
 		const struct sg_node *node = &g->nodes[n];
-		for (size_t k = 0; r == 0 && k < SG_ARRAY_LEN(rows); k++)
-			if (strcmp(node->kind, rows[k].kind) == 0)
-				r = add_need(needs, json_object_get(node->config, rows[k].key),
-					rows[k].what, err);
-		if (sg_kind_searches(node->kind))
-			json_array_foreach (json_object_get(node->config, "stores"), i, one)
-				if (r == 0)
-					r = add_need(needs, one, "read", err);
+		const struct sg_node_kind *kind = sg_kind_find(node->kind);
+		for (size_t k = 0; r == 0 && kind && k < SG_ARRAY_LEN(kind->needs); k++)
+			if (kind->needs[k].key)
+				r = add_stores(needs,
+					json_object_get(node->config, kind->needs[k].key),
+					kind->needs[k].verb, err);
 		if (r == 0 && strcmp(node->kind, "tool") == 0)
 			r = add_permissions(
 				sg_tools_find(e->tools,
 					json_string_value(json_object_get(node->config, "tool"))),
 				needs, err);
-		if (r == 0)
+		if (r == 0 && kind && kind->asks)
 			r = add_llm(e->llms, g, node, needs, err);
 		if (r == 0 && node->subgraph)
 			r = collect_needs(e, node->subgraph, needs, err);

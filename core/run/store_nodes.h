@@ -44,7 +44,5 @@ int sg_exec_gather(struct sg_exec *x, const char *text, size_t n, sg_gather_done
 	struct sg_error *err);
 /* Checks config.query, stores and filter of such a node. */
 int sg_kind_check_gather(const struct sg_kind_load *l, struct sg_error *err);
-/* Do nodes of this kind search as config.stores says? */
-bool sg_kind_searches(const char *kind);
 
 #endif

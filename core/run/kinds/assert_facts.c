@@ -284,4 +284,5 @@ const struct sg_node_kind sg_kind_assert_facts = {
 	.apply = apply,
 	/* Not elsewhere: its deltas and its step are in one batch, so it is not started ahead. */
 	.outside = true,
+	.needs = {{"store", "write"}, {"memory", "write"}},
 };

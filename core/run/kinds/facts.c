@@ -96,4 +96,5 @@ const struct sg_node_kind sg_kind_facts = {
 	.apply = apply,
 	.elsewhere = true,
 	.outside = true,
+	.needs = {{"store", "read"}},
 };

@@ -154,4 +154,5 @@ const struct sg_node_kind sg_kind_llm = {
 	.cancel = sg_exec_offload_cancel,
 	.elsewhere = true,
 	.outside = true,
+	.asks = true,
 };

@@ -388,6 +388,7 @@ static int apply(struct sg_exec *x, const json_t *record, struct sg_error *err)
 		.cancel = sg_exec_offload_cancel, \
 		.elsewhere = true, \
 		.outside = true, \
+		.asks = true, \
 	}
 #define PLAIN "\"additionalProperties\":false,\"properties\":{" SHARED
 

@@ -256,4 +256,7 @@ const struct sg_node_kind sg_kind_rag = {
 	.cancel = sg_exec_offload_cancel,
 	.elsewhere = true,
 	.outside = true, /* it sees what the run wrote before */
+	.asks = true,
+	.searches = true,
+	.needs = {{"stores", "read"}},
 };

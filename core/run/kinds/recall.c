@@ -166,4 +166,5 @@ const struct sg_node_kind sg_kind_recall = {
 	.apply = apply,
 	.elsewhere = true,
 	.outside = true, /* it sees what the run remembered before */
+	.needs = {{"store", "read"}},
 };

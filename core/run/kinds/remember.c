@@ -141,4 +141,5 @@ const struct sg_node_kind sg_kind_remember = {
 	.prepare = prepare,
 	.execute = execute,
 	.apply = apply,
+	.needs = {{"store", "write"}},
 };

@@ -68,4 +68,6 @@ const struct sg_node_kind sg_kind_retrieval = {
 	.apply = apply,
 	.elsewhere = true,
 	.outside = true, /* it sees what the run wrote before */
+	.searches = true,
+	.needs = {{"stores", "read"}},
 };
