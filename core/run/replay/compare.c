@@ -153,6 +153,8 @@ static json_t *recorded_of(const struct sg_checkpoint *c, enum axis which)
 static bool recorded_differs(
 	const struct sg_checkpoint *a, const struct sg_checkpoint *b, enum axis which)
 {
+	if (same(a->recorded, b->recorded))
+		return false;
 	json_auto_t *x = recorded_of(a, which);
 	json_auto_t *y = recorded_of(b, which);
 	return !json_equal(x, y);
