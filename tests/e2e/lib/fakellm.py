@@ -146,10 +146,10 @@ class FakeLLM:
             if not isinstance(a, Http):
                 text = a if isinstance(a, str) else json.dumps(a)
                 a = Http(200, json.dumps(completion(text, request["model"])))
-            self.send(s, a)
         finally:
             with self.lock:
                 self.at_once -= 1
+        self.send(s, a)  # counted no more: who has his answer may ask again at once
 
     def send(self, s, a):
         body = a.body if isinstance(a.body, bytes) else a.body.encode()
